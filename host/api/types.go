@@ -1,0 +1,561 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Limits of request fields, enforced where a request is decoded.
+const (
+	MaxText     = 256 << 10 // a step's text, in bytes
+	MaxBody     = 1 << 20   // a request body
+	MaxNote     = 8 << 10
+	MaxKey      = 128 // an idempotency key
+	MaxPageSize = 500
+	MaxWait     = 300 // seconds of a bounded wait
+)
+
+// Actor is who caused something, as the daemon authenticated it.
+type Actor struct {
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+}
+
+// Page asks for a part of a list. Cursor is opaque and comes from the answer before.
+type Page struct {
+	Limit  int    `json:"limit,omitempty"`
+	Cursor string `json:"cursor,omitempty"`
+}
+
+// List is a page of anything.
+type List[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// Empty is a request without fields.
+type Empty struct{}
+
+// Instance describes the daemon (instance.describe).
+type Instance struct {
+	ID         string   `json:"id"`
+	Version    string   `json:"version"`
+	API        string   `json:"api"`
+	StartedAt  string   `json:"started_at"`
+	StateDir   string   `json:"state_dir"`
+	Config     []string `json:"config"`
+	PolicySum  string   `json:"policy_digest"`
+	Live       int      `json:"live_attempts"`
+	Levels     []string `json:"sandbox_levels"`
+	Head       string   `json:"log_head"` // "<epoch>.<seq>"
+	Simulators []string `json:"simulators,omitempty"`
+	Listeners  []string `json:"listeners"`
+}
+
+// Workspace is one declared workspace (workspace.list).
+type Workspace struct {
+	Name      string   `json:"name"`
+	Root      string   `json:"root"`
+	Base      string   `json:"base"`
+	Bases     []string `json:"bases"`
+	Executors []string `json:"executors"`
+	Gates     []Gate   `json:"gates"`
+	Declared  string   `json:"declared"`
+}
+
+// Gate is one declared gate (gate.list lists GateState).
+type Gate struct {
+	Name      string   `json:"name"`
+	Validator string   `json:"validator,omitempty"`
+	Needs     []string `json:"needs,omitempty"`
+	Optional  bool     `json:"optional,omitempty"`
+	OnFail    string   `json:"on_fail"`
+	When      string   `json:"when,omitempty"`
+	Hold      string   `json:"hold,omitempty"`
+}
+
+// Executor is one declared executor (executor.list).
+type Executor struct {
+	Name      string `json:"name"`
+	Plugin    string `json:"plugin"`
+	Sandbox   string `json:"sandbox"`
+	Level     string `json:"level"`
+	Simulated bool   `json:"simulated"`
+	Locked    bool   `json:"locked"`
+	Digest    string `json:"digest,omitempty"`
+	Declared  string `json:"declared"`
+}
+
+// RunOpenRequest opens a run (run.open).
+type RunOpenRequest struct {
+	Workspace string `json:"workspace"`
+	Base      string `json:"base,omitempty"` // a ref that the workspace's bases allow; "" = its base
+	Title     string `json:"title,omitempty"`
+	Key       string `json:"idempotency_key,omitempty"`
+}
+
+// Run is a run with its steps' states.
+type Run struct {
+	ID         string     `json:"id"`
+	Workspace  string     `json:"workspace"`
+	Title      string     `json:"title,omitempty"`
+	Base       string     `json:"base"`
+	BaseCommit string     `json:"base_commit"`
+	State      string     `json:"state"`
+	Version    int64      `json:"version"`
+	Actor      Actor      `json:"actor"`
+	OpenedAt   time.Time  `json:"opened_at"`
+	EndedAt    *time.Time `json:"ended_at,omitempty"`
+	Steps      int        `json:"steps"`
+	PolicySum  string     `json:"policy_digest"`
+}
+
+// RunRef names a run.
+type RunRef struct {
+	RunID string `json:"run_id"`
+}
+
+// RunListRequest lists runs, newest first (run.list).
+type RunListRequest struct {
+	Page
+	Workspace string `json:"workspace,omitempty"`
+	State     string `json:"state,omitempty"`
+}
+
+// RunCancelRequest cancels a run with all its steps (run.cancel).
+type RunCancelRequest struct {
+	RunID  string `json:"run_id"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// StepDispatchRequest dispatches a step (step.dispatch). It can narrow, never widen.
+type StepDispatchRequest struct {
+	RunID    string     `json:"run_id"`
+	Text     string     `json:"text"`
+	Executor string     `json:"executor"`
+	Paths    *PathRules `json:"paths,omitempty"`
+	Wall     string     `json:"wall,omitempty"` // a duration such as "10m"
+	Gates    []string   `json:"gates,omitempty"`
+	Expect   string     `json:"expect,omitempty"` // "" or "none"
+	Key      string     `json:"idempotency_key,omitempty"`
+}
+
+// PathRules are globs over repository-relative paths.
+type PathRules struct {
+	Write  []string `json:"write,omitempty"`
+	Forbid []string `json:"forbid,omitempty"`
+}
+
+// StepRef names a step. Wait, on step.get, is a bounded wait in seconds (at most MaxWait): the answer
+// comes when the step has settled or waits for a person, or when the time is over.
+type StepRef struct {
+	StepID string `json:"step_id"`
+	Wait   int    `json:"wait,omitempty"`
+}
+
+// StepListRequest lists steps of a run in order, or the newest of all runs (step.list).
+type StepListRequest struct {
+	Page
+	RunID string `json:"run_id,omitempty"`
+	State string `json:"state,omitempty"`
+}
+
+// StepCancelRequest cancels a step (step.cancel). The answer is the step as it is then: "cancelled" only
+// when death is proved; poll or wait for the rest.
+type StepCancelRequest struct {
+	StepID string `json:"step_id"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// StepRetryRequest queues a new attempt of an ended step from its base (step.retry).
+type StepRetryRequest struct {
+	StepID string `json:"step_id"`
+	Key    string `json:"idempotency_key,omitempty"`
+}
+
+// StepFollowupRequest queues a new attempt that starts from the kept tree of the newest one
+// (step.followup).
+type StepFollowupRequest struct {
+	StepID string `json:"step_id"`
+	Text   string `json:"text"`
+	Key    string `json:"idempotency_key,omitempty"`
+}
+
+// StepApplyRequest brings a passed step's commit to a branch of the operator's repository (step.apply).
+// A branch that exists must not be checked out anywhere and can only be fast-forwarded; one that does
+// not is made.
+type StepApplyRequest struct {
+	StepID string `json:"step_id"`
+	Branch string `json:"branch"`
+}
+
+// StepApplied says what step.apply did.
+type StepApplied struct {
+	StepID string `json:"step_id"`
+	Branch string `json:"branch"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after"`
+	Made   bool   `json:"made"` // the branch is new
+}
+
+// Step is a step with its newest attempt, gates and open approvals.
+type Step struct {
+	ID         string      `json:"id"`
+	RunID      string      `json:"run_id"`
+	Workspace  string      `json:"workspace"`
+	Ix         int         `json:"ix"`
+	Text       string      `json:"text"`
+	Executor   string      `json:"executor"`
+	Paths      *PathRules  `json:"paths,omitempty"`
+	Wall       string      `json:"wall,omitempty"`
+	Gates      []string    `json:"gates,omitempty"`
+	Expect     string      `json:"expect,omitempty"`
+	State      string      `json:"state"`
+	Reason     string      `json:"reason,omitempty"`
+	Simulated  bool        `json:"simulated"`
+	Version    int64       `json:"version"`
+	Actor      Actor       `json:"actor"`
+	AttemptID  string      `json:"attempt_id,omitempty"`
+	Attempts   int         `json:"attempts"`
+	Attempt    *Attempt    `json:"attempt,omitempty"`     // the newest; step.get only
+	GateStates []GateState `json:"gate_states,omitempty"` // of the newest attempt; step.get only
+	Approvals  []Approval  `json:"approvals,omitempty"`   // open ones; step.get only
+	Dispatched time.Time   `json:"dispatched_at"`
+	EndedAt    *time.Time  `json:"ended_at,omitempty"`
+}
+
+// AttemptRef names an attempt.
+type AttemptRef struct {
+	AttemptID string `json:"attempt_id"`
+}
+
+// AttemptListRequest lists attempts (attempt.list).
+type AttemptListRequest struct {
+	Page
+	StepID string `json:"step_id,omitempty"`
+	RunID  string `json:"run_id,omitempty"`
+}
+
+// Attempt is one execution of a step.
+type Attempt struct {
+	ID        string          `json:"id"`
+	StepID    string          `json:"step_id"`
+	RunID     string          `json:"run_id"`
+	N         int             `json:"n"`
+	Executor  string          `json:"executor"`
+	State     string          `json:"state"`
+	Version   int64           `json:"version"`
+	Base      string          `json:"base_commit,omitempty"`
+	Start     string          `json:"start_commit,omitempty"`
+	Plugin    json.RawMessage `json:"plugin,omitempty"`
+	Level     string          `json:"level,omitempty"`
+	Enforced  json.RawMessage `json:"enforced,omitempty"`
+	Claim     json.RawMessage `json:"claim,omitempty"`
+	Evidence  json.RawMessage `json:"evidence,omitempty"`
+	Death     json.RawMessage `json:"death,omitempty"`
+	Outcome   string          `json:"outcome,omitempty"`
+	Reason    string          `json:"reason,omitempty"`
+	Message   string          `json:"message,omitempty"`
+	Retryable bool            `json:"retryable"`
+	Cause     string          `json:"cause,omitempty"`
+	Simulated bool            `json:"simulated"`
+	TreePath  string          `json:"tree_path,omitempty"` // local surface only; while the tree exists
+	CreatedAt time.Time       `json:"created_at"`
+	StartedAt *time.Time      `json:"started_at,omitempty"`
+	EndedAt   *time.Time      `json:"ended_at,omitempty"`
+}
+
+// AttemptRestoreRequest writes the kept state of an attempt to a new directory (attempt.restore).
+type AttemptRestoreRequest struct {
+	AttemptID string `json:"attempt_id"`
+	Dir       string `json:"dir"` // absolute; must not exist; local surface only
+}
+
+// AttemptRestored says where.
+type AttemptRestored struct {
+	AttemptID string `json:"attempt_id"`
+	Dir       string `json:"dir"`
+	Commit    string `json:"commit"`
+	Files     int    `json:"files"`
+}
+
+// StreamRequest reads an attempt's event stream from a byte offset (attempt.stream). The answer is the
+// JSON lines from there; with Follow it goes on until the attempt's stream is sealed.
+type StreamRequest struct {
+	AttemptID string `json:"attempt_id"`
+	Offset    int64  `json:"offset,omitempty"`
+	Follow    bool   `json:"follow,omitempty"`
+}
+
+// ValidationListRequest lists validations (validation.list).
+type ValidationListRequest struct {
+	Page
+	AttemptID string `json:"attempt_id,omitempty"`
+	StepID    string `json:"step_id,omitempty"`
+}
+
+// Validation is one validator's recorded result.
+type Validation struct {
+	ID         string          `json:"id"`
+	AttemptID  string          `json:"attempt_id"`
+	Gate       string          `json:"gate"`
+	N          int             `json:"n"`
+	Plugin     json.RawMessage `json:"plugin"`
+	Command    []string        `json:"command,omitempty"`
+	ExitCode   *int            `json:"exit_code,omitempty"`
+	Signal     string          `json:"signal,omitempty"`
+	DurationMS float64         `json:"duration_ms"`
+	Stdout     string          `json:"stdout_digest,omitempty"`
+	Stderr     string          `json:"stderr_digest,omitempty"`
+	Result     string          `json:"result"`
+	Message    string          `json:"message,omitempty"`
+	Findings   json.RawMessage `json:"findings,omitempty"`
+	Tree       string          `json:"tree"`
+	At         time.Time       `json:"at"`
+}
+
+// GateListRequest lists gates of an attempt or of the newest attempt of a step (gate.list).
+type GateListRequest struct {
+	AttemptID string `json:"attempt_id,omitempty"`
+	StepID    string `json:"step_id,omitempty"`
+}
+
+// GateState is a gate of an attempt with its verdict.
+type GateState struct {
+	ID         string          `json:"id"`
+	AttemptID  string          `json:"attempt_id"`
+	Name       string          `json:"name"`
+	Rule       json.RawMessage `json:"rule"`
+	RuleSum    string          `json:"rule_digest"`
+	Required   bool            `json:"required"`
+	Verdict    string          `json:"verdict"`
+	Reason     string          `json:"reason"`
+	Validation string          `json:"validation_id,omitempty"`
+	ApprovalID string          `json:"approval_id,omitempty"`
+	DecidedBy  string          `json:"decided_by,omitempty"`
+	At         time.Time       `json:"at"`
+}
+
+// ApprovalListRequest lists approvals (approval.list); State "" means open ones.
+type ApprovalListRequest struct {
+	Page
+	State string `json:"state,omitempty"` // open, decided, all
+	RunID string `json:"run_id,omitempty"`
+}
+
+// Approval is something that a person or planner must answer.
+type Approval struct {
+	ID        string     `json:"id"`
+	RunID     string     `json:"run_id"`
+	StepID    string     `json:"step_id"`
+	AttemptID string     `json:"attempt_id"`
+	Workspace string     `json:"workspace"`
+	Kind      string     `json:"kind"`
+	Gate      string     `json:"gate,omitempty"`
+	Prompt    string     `json:"prompt"`
+	Options   []string   `json:"options,omitempty"`
+	Deadline  time.Time  `json:"deadline"`
+	Default   string     `json:"default"`
+	State     string     `json:"state"`
+	Answer    string     `json:"answer,omitempty"`
+	Note      string     `json:"note,omitempty"`
+	DecidedBy string     `json:"decided_by,omitempty"`
+	Actor     *Actor     `json:"actor,omitempty"`
+	OpenedAt  time.Time  `json:"opened_at"`
+	DecidedAt *time.Time `json:"decided_at,omitempty"`
+}
+
+// ApprovalDecideRequest decides an approval (approval.decide). Decision is allow or deny for a hold or a
+// permission, answer for a question (with Answer), deny refuses to answer one.
+type ApprovalDecideRequest struct {
+	ApprovalID string `json:"approval_id"`
+	Decision   string `json:"decision"`
+	Answer     string `json:"answer,omitempty"`
+	Note       string `json:"note,omitempty"`
+}
+
+// ArtifactListRequest lists the artifacts of an attempt (artifact.list).
+type ArtifactListRequest struct {
+	AttemptID string `json:"attempt_id"`
+}
+
+// Artifact is one stored file of an attempt.
+type Artifact struct {
+	AttemptID string    `json:"attempt_id"`
+	Name      string    `json:"name"`
+	Kind      string    `json:"kind"`
+	Digest    string    `json:"digest"`
+	Size      int64     `json:"size"`
+	Media     string    `json:"media_type"`
+	Truncated bool      `json:"truncated"`
+	At        time.Time `json:"at"`
+}
+
+// ArtifactReadRequest reads the bytes of an artifact (artifact.read). The whole is verified against its
+// digest before the first byte is sent; Offset and Limit select a part of it.
+type ArtifactReadRequest struct {
+	AttemptID string `json:"attempt_id"`
+	Name      string `json:"name"`
+	Offset    int64  `json:"offset,omitempty"`
+	Limit     int64  `json:"limit,omitempty"`
+}
+
+// EventsRequest reads (events.read) or follows (events.subscribe) the log. After is a position
+// "<epoch>.<seq>", exclusive; "" is the beginning for read and now for subscribe.
+type EventsRequest struct {
+	After  string `json:"after,omitempty"`
+	Limit  int    `json:"limit,omitempty"`
+	RunID  string `json:"run_id,omitempty"`
+	StepID string `json:"step_id,omitempty"`
+	Kind   string `json:"kind,omitempty"` // a kind, or a prefix that ends in ".*"
+}
+
+// Event is one entry of the log.
+type Event struct {
+	Pos       string          `json:"pos"` // "<epoch>.<seq>"
+	At        time.Time       `json:"at"`
+	Kind      string          `json:"kind"`
+	Actor     Actor           `json:"actor"`
+	RunID     string          `json:"run_id,omitempty"`
+	StepID    string          `json:"step_id,omitempty"`
+	AttemptID string          `json:"attempt_id,omitempty"`
+	Body      json.RawMessage `json:"body,omitempty"`
+	Purged    bool            `json:"purged,omitempty"` // retention removed the body; the digest stays
+}
+
+// AuditQueryRequest asks the record (audit.query): events by filter, newest first.
+type AuditQueryRequest struct {
+	Page
+	RunID  string `json:"run_id,omitempty"`
+	StepID string `json:"step_id,omitempty"`
+	Kind   string `json:"kind,omitempty"`
+	Actor  string `json:"actor,omitempty"`
+	Since  string `json:"since,omitempty"` // RFC 3339
+	Until  string `json:"until,omitempty"`
+}
+
+// AuditVerdict is the answer of audit.verify. Problems is empty when OK.
+type AuditVerdict struct {
+	OK          bool     `json:"ok"`
+	Events      int64    `json:"events"`
+	Runs        int64    `json:"runs"`
+	Checkpoints int64    `json:"checkpoints"`
+	Artifacts   int64    `json:"artifacts"`
+	Bodies      int64    `json:"bodies"`
+	Purged      int64    `json:"purged_bodies"`
+	Root        string   `json:"root"` // base64 of the tree's root hash
+	Key         string   `json:"key"`  // the verifier key of the log's checkpoints
+	Problems    []string `json:"problems"`
+	TookMS      float64  `json:"took_ms"`
+}
+
+// AuditVerifyRequest asks for a verification of the whole log; Artifacts reads every artifact too.
+type AuditVerifyRequest struct {
+	Artifacts bool `json:"artifacts,omitempty"`
+}
+
+// AuditExportRequest names what to export (audit.export, run.export): the whole log or one run.
+type AuditExportRequest struct {
+	RunID string `json:"run_id,omitempty"`
+}
+
+// ConfigShown is the effective configuration (config.show).
+type ConfigShown struct {
+	Files     []string        `json:"files"`
+	PolicySum string          `json:"policy_digest"`
+	LoadedAt  time.Time       `json:"loaded_at"`
+	Config    json.RawMessage `json:"config"`
+}
+
+// ConfigPlan compares the running configuration with the files (config.plan).
+type ConfigPlan struct {
+	Same        bool            `json:"same"`
+	Changes     []ConfigChange  `json:"changes"`
+	Diagnostics json.RawMessage `json:"diagnostics,omitempty"` // when the files are invalid
+	Valid       bool            `json:"valid"`
+}
+
+// ConfigChange is one difference. Widens says that it gives authority that was not there.
+type ConfigChange struct {
+	Block   string `json:"block"` // workspace "api"
+	Op      string `json:"op"`    // add, change, remove
+	Detail  string `json:"detail,omitempty"`
+	Widens  bool   `json:"widens"`
+	Restart bool   `json:"needs_restart"`
+}
+
+// ConfigReloaded is the answer of config.reload.
+type ConfigReloaded struct {
+	PolicySum string         `json:"policy_digest"`
+	Changes   []ConfigChange `json:"changes"`
+	Pending   []string       `json:"waits_for_restart,omitempty"`
+}
+
+// Plugin is one installed or locked plugin (plugin.list).
+type Plugin struct {
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Version   string `json:"version,omitempty"`
+	Path      string `json:"path,omitempty"`
+	Digest    string `json:"digest,omitempty"` // of the file found
+	Locked    string `json:"locked,omitempty"` // the digest in the lock file
+	State     string `json:"state"`            // ok, mismatch, not_locked, missing
+	Simulated bool   `json:"simulated"`
+}
+
+// Doctor is the answer of doctor: what was tried and what came of it.
+type Doctor struct {
+	OK     bool    `json:"ok"`
+	Checks []Check `json:"checks"`
+}
+
+// Check is one line of doctor.
+type Check struct {
+	Group  string `json:"group"`
+	Name   string `json:"name"`
+	State  string `json:"state"` // ok, warn, fail
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+// GCRequest cleans up (gc).
+type GCRequest struct {
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// GCReport says what was, or would be, removed.
+type GCReport struct {
+	DryRun    bool  `json:"dry_run"`
+	Trees     int   `json:"trees"`
+	Blobs     int   `json:"blobs"`
+	Bytes     int64 `json:"bytes"`
+	KeptTrees int   `json:"kept_trees"`
+}
+
+// BackupRequest writes a verified copy of the record to a new directory (backup).
+type BackupRequest struct {
+	Dir string `json:"dir"`
+}
+
+// BackupReport says what was copied.
+type BackupReport struct {
+	Dir    string `json:"dir"`
+	Events int64  `json:"events"`
+	Blobs  int    `json:"blobs"`
+	Bytes  int64  `json:"bytes"`
+	Head   string `json:"head"`
+}
+
+// ErrorBody is the JSON of every failed request.
+type ErrorBody struct {
+	Error Error `json:"error"`
+}
+
+// Error is a fault on the wire.
+type Error struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Where   string `json:"where,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+	Request string `json:"request_id,omitempty"`
+}

@@ -1,0 +1,102 @@
+package work
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Policy is everything that an operator declared, compiled: the one allowlist. Nothing a caller sends
+// can add to it. A Policy is immutable; a reload makes a new one.
+type Policy struct {
+	Digest      string // sha256 of the canonical configuration
+	Workspaces  map[string]*Workspace
+	Executors   map[string]*ExecutorDecl
+	MaxParallel int
+	Output      int64         // default cap of one attempt's stream in bytes
+	Grace       time.Duration // how long the stop ladder waits at each rung
+}
+
+// Workspace is a repository root with its policy.
+type Workspace struct {
+	Name      string
+	Root      string   // absolute, symlinks resolved when the configuration was loaded
+	Base      string   // the default base ref
+	Bases     []string // globs over ref names that run.open may choose from; always includes Base
+	Executors []string // names; the only ones that may run here
+	Paths     PathRules
+	Provision []string // repository-relative paths copied from the root into each tree, never kept
+	Wall      time.Duration
+	Parallel  int // live attempts in this workspace at once; 0 = the daemon's limit
+	Gates     []GateRule
+	Declared  string // file:line of the block
+}
+
+// ExecutorDecl is one `executor` block.
+type ExecutorDecl struct {
+	Name     string
+	Plugin   string // plugin name: "command" is the program drawspan-executor-command
+	Config   json.RawMessage
+	Sandbox  *SandboxPolicy
+	Question QuestionPolicy
+	Declared string
+}
+
+// QuestionPolicy bounds the approvals an executor may open.
+type QuestionPolicy struct {
+	Deadline time.Duration
+	Default  string // "deny" or "allow" for permissions; a question falls back to being unanswered
+}
+
+// SandboxPolicy is one `sandbox` block, compiled: what a launch may see and use.
+type SandboxPolicy struct {
+	Name        string
+	Level       string // required level: off, guarded, isolated, strict, vm
+	Read        []string
+	Toolchains  []Toolchain
+	Env         map[string]string
+	Processes   int
+	OpenFiles   int
+	FileSize    int64 // bytes; 0 = the default
+	Memory      int64 // bytes; 0 = not declared
+	Disk        int64 // bytes of the writable tree; 0 = not declared
+	Tmp         int64 // bytes of the private /tmp
+	Output      int64 // bytes of the attempt's stream
+	Wall        time.Duration
+	OnShortfall string // "refuse" or "degrade"
+	Floor       string // with degrade: the lowest level accepted
+	Declared    string
+}
+
+// Toolchain is one `toolchain` preset inside a sandbox, resolved to paths and variables.
+type Toolchain struct {
+	Name string   // "go"
+	Read []string // mounted read-only and executable
+	// Overlay paths are mounted read-only with a throw-away writable layer on top: caches that a
+	// tool insists on writing to.
+	Overlay []string
+	Path    []string          // directories put in front of PATH inside
+	Env     map[string]string // set inside
+}
+
+// GateRule is one `gate` block of a workspace.
+type GateRule struct {
+	Name      string
+	Validator string // plugin name; "" for a gate that only holds
+	Config    json.RawMessage
+	Sandbox   *SandboxPolicy
+	Needs     []string
+	OnFail    string // "fail" (default), "hold" or "warn"
+	Optional  bool   // evaluated only when a dispatch adds it
+	When      *Condition
+	Hold      string // the prompt; a gate with When and Hold holds when When is true
+	Deadline  time.Duration
+	Default   string // "pass" or "fail", when the deadline comes
+	Wall      time.Duration
+	Declared  string
+}
+
+// Condition is an expression over the diff's facts. Eval is pure.
+type Condition struct {
+	Text string
+	Eval func(DiffFacts) (bool, error)
+}
