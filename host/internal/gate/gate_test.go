@@ -1,0 +1,101 @@
+package gate
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+func condition(met bool, err error) *work.Condition {
+	return &work.Condition{Text: "diff.lines > 400", Eval: func(work.DiffFacts) (bool, error) { return met, err }}
+}
+
+func TestAGateWaitsForTheGatesItNeeds(t *testing.T) {
+	rule := work.GateRule{Name: "tests", Validator: "command", Needs: []string{"paths"}}
+	for verdict, want := range map[work.Verdict]Action{
+		work.VerdictPending: Wait, work.VerdictHold: Wait, work.VerdictPass: Validate, work.VerdictFail: Settle,
+	} {
+		action, d := Next(rule, work.DiffFacts{}, map[string]work.Verdict{"paths": verdict})
+		if action != want {
+			t.Errorf("needs %s: got action %v, want %v", verdict, action, want)
+		}
+		if verdict == work.VerdictFail && d.Verdict != work.VerdictFail {
+			t.Errorf("needs fail: got %v, want fail", d)
+		}
+	}
+}
+
+func TestAConditionDecidesWhetherTheGateApplies(t *testing.T) {
+	rule := work.GateRule{Name: "review", Hold: "look at it", When: condition(true, nil)}
+	if a, d := Next(rule, work.DiffFacts{}, nil); a != Settle || d.Verdict != work.VerdictHold || d.Reason != "look at it" {
+		t.Errorf("true: got %v %v", a, d)
+	}
+	rule.When = condition(false, nil)
+	if a, d := Next(rule, work.DiffFacts{}, nil); a != Settle || d.Verdict != work.VerdictPass {
+		t.Errorf("false: got %v %v", a, d)
+	}
+	rule.When = condition(true, errors.New("division by zero"))
+	if a, d := Next(rule, work.DiffFacts{}, nil); a != Settle || d.Verdict != work.VerdictFail {
+		t.Errorf("a condition that cannot be evaluated is never a pass: got %v %v", a, d)
+	}
+}
+
+func TestAnErrorIsNeverAPass(t *testing.T) {
+	for _, onFail := range []string{"", "fail", "hold", "warn"} {
+		for _, result := range []work.Result{work.ResultFail, work.ResultError, "nonsense"} {
+			d := Judge(work.GateRule{Name: "g", OnFail: onFail}, work.Validation{Result: result, Message: "m"})
+			if d.Verdict == work.VerdictPass || d.Reason == "" {
+				t.Errorf("on_fail %q, result %q: got %v", onFail, result, d)
+			}
+			if want := onFail == "hold"; (d.Verdict == work.VerdictHold) != want {
+				t.Errorf("on_fail %q, result %q: got %v", onFail, result, d)
+			}
+		}
+	}
+}
+
+func TestS39_EveryVerdictCarriesItsReason(t *testing.T) {
+	for _, r := range []work.Result{work.ResultPass, work.ResultWarn, work.ResultSkip, work.ResultFail, work.ResultError} {
+		if d := Judge(work.GateRule{}, work.Validation{Result: r}); d.Reason == "" {
+			t.Errorf("%s: no reason", r)
+		}
+	}
+}
+
+func TestAPassingValidatorStillHoldsWhereTheRuleSaysSo(t *testing.T) {
+	d := Judge(work.GateRule{Validator: "command", Hold: "a person looks"}, work.Validation{Result: work.ResultPass})
+	if d.Verdict != work.VerdictHold {
+		t.Errorf("got %v, want hold", d)
+	}
+}
+
+func TestStanding(t *testing.T) {
+	required := func(v work.Verdict) work.GateRecord { return work.GateRecord{Name: "g", Required: true, Verdict: v} }
+	optional := func(v work.Verdict) work.GateRecord { return work.GateRecord{Name: "w", Verdict: v} }
+	cases := []struct {
+		name    string
+		outcome work.Outcome
+		expect  string
+		gates   []work.GateRecord
+		want    Standing
+	}{
+		{"no gates", work.Succeeded, "", nil, Passed},
+		{"all pass", work.Succeeded, "", []work.GateRecord{required(work.VerdictPass)}, Passed},
+		{"a required gate fails", work.Succeeded, "", []work.GateRecord{required(work.VerdictPass), required(work.VerdictFail)}, Rejected},
+		{"a failure outranks a hold", work.Succeeded, "", []work.GateRecord{required(work.VerdictHold), required(work.VerdictFail)}, Rejected},
+		{"a warning gate fails", work.Succeeded, "", []work.GateRecord{optional(work.VerdictFail)}, Passed},
+		{"held", work.Succeeded, "", []work.GateRecord{required(work.VerdictHold), required(work.VerdictPending)}, Held},
+		{"pending", work.Succeeded, "", []work.GateRecord{required(work.VerdictPending)}, Unfinished},
+		{"no change is no success", work.NoChange, "", []work.GateRecord{required(work.VerdictPass)}, Failed},
+		{"no change where none is expected", work.NoChange, "none", []work.GateRecord{required(work.VerdictPass)}, Passed},
+		{"a failed executor reaches no gate", work.Failed, "", nil, Failed},
+		{"cancelled", work.Cancelled, "none", nil, Failed},
+		{"lost", work.Lost, "", nil, Failed},
+	}
+	for _, c := range cases {
+		if got, _ := Stand(c.outcome, c.expect, c.gates); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}
