@@ -1,0 +1,169 @@
+package config
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Config is a configuration without errors: every reference resolves, every default is filled in.
+// Blocks of one kind are in the order of the files. The `key` tags bind fields to the schema.
+type Config struct {
+	Origin
+	Version    int64 `key:"version"`
+	Daemon     Daemon
+	Plugins    []*Plugin
+	Sandboxes  []*Sandbox // an undeclared "default" is added at the end when a gate falls back to it
+	Executors  []*Executor
+	Workspaces []*Workspace
+	Variables  []*Variable
+	Locals     map[string]string // text of each local's value as JSON; sensitive ones are masked
+	Files      []string          // the files read, in order, as diagnostics name them
+}
+
+// Daemon is the `daemon` block.
+type Daemon struct {
+	Origin
+	StateDir      string        `key:"state_dir"` // absolute
+	MaxParallel   int64         `key:"max_parallel"`
+	Listen        string        `key:"listen"` // "" or a loopback host:port
+	RunAs         string        `key:"run_as"`
+	ShutdownGrace time.Duration `key:"shutdown_grace"`
+	LogLevel      string        `key:"log.level"`
+	LogFormat     string        `key:"log.format"`
+	LogFile       string        `key:"log.file"` // "" is stderr; absolute otherwise
+	// The stop ladder: how long each rung waits before the next one. After Terminate the namespace
+	// is killed.
+	StopProtocol  time.Duration `key:"stop.protocol"`
+	StopInterrupt time.Duration `key:"stop.interrupt"`
+	StopTerminate time.Duration `key:"stop.terminate"`
+}
+
+// Plugin is a `plugin` block: where the program drawspan-<Name> is looked for first.
+type Plugin struct {
+	Origin
+	Name string // "executor-acme": kind and name
+	Dir  string `key:"dir"` // absolute
+}
+
+// Sandbox is a `sandbox` block.
+type Sandbox struct {
+	Origin
+	Name              string
+	Level             string `key:"level"`
+	OnShortfall       string `key:"on_shortfall"`
+	Floor             string `key:"floor"`
+	AcceptUnsandboxed bool   `key:"accept_unsandboxed"`
+	Toolchains        []*Toolchain
+	Read              []string          `key:"filesystem.read"` // absolute, symlinks resolved
+	Env               map[string]string `key:"env.set"`
+	Processes         int64             `key:"limits.processes"`
+	OpenFiles         int64             `key:"limits.open_files"`
+	FileSize          int64             `key:"limits.file_size"`
+	Output            int64             `key:"limits.output"`
+	Tmp               int64             `key:"limits.tmp"`
+	Wall              time.Duration     `key:"limits.wall"`
+}
+
+// Toolchain is a `toolchain` block of a sandbox. Empty paths are found by the policy compiler.
+type Toolchain struct {
+	Origin
+	Name        string // "go"
+	Root        string `key:"root"`
+	ModuleCache string `key:"module_cache"`
+	BuildCache  string `key:"build_cache"`
+}
+
+// Executor is an `executor` block.
+type Executor struct {
+	Origin
+	Name             string
+	Plugin           string          `key:"plugin"`
+	Sandbox          string          `key:"sandbox"`
+	Config           json.RawMessage // the config block as one JSON object; never nil
+	QuestionDeadline time.Duration   `key:"questions.deadline"`
+	QuestionDefault  string          `key:"questions.default"`
+}
+
+// Workspace is a `workspace` block.
+type Workspace struct {
+	Origin
+	Name        string
+	Root        string        `key:"root"` // absolute, no symlink in it
+	Base        string        `key:"base"`
+	Bases       []string      `key:"bases"`     // always admits Base
+	Executors   []string      `key:"executors"` // names of Config.Executors
+	Write       []string      `key:"paths.write"`
+	Forbid      []string      `key:"paths.forbid"`
+	Provision   []string      `key:"provision.copy"` // slash-separated, relative to Root
+	Wall        time.Duration `key:"budget.wall"`
+	MaxParallel int64         `key:"max_parallel"` // 0: the daemon's limit
+	Gates       []*Gate
+}
+
+// Gate is a `gate` block of a workspace: a validator, a hold, or both.
+type Gate struct {
+	Origin
+	Name      string
+	Validator string          `key:"validator"` // "" for a gate that only holds
+	Sandbox   string          `key:"sandbox"`   // "" without a validator
+	Config    json.RawMessage // the config block as one JSON object; never nil
+	Needs     []string        `key:"needs"`
+	OnFail    string          `key:"on_fail"`
+	Optional  bool            `key:"optional"`
+	When      *Condition      `key:"when"`
+	Hold      string          `key:"hold"`
+	Deadline  time.Duration   `key:"deadline"`
+	Default   string          `key:"default"`
+	Wall      time.Duration   `key:"wall"` // 0: the sandbox's
+}
+
+// Variable is a `variable` block and the value it has in this load.
+type Variable struct {
+	Origin
+	Name        string
+	Description string `key:"description"`
+	Sensitive   bool   `key:"sensitive"`
+	FromEnv     string `key:"from_env"`
+	Type        string // as written: string, number, bool, list(string), ...
+	Value       string // JSON; masked when sensitive
+	From        string // default, env, var-file or var
+}
+
+// Condition is the compiled `when` expression of a gate. Eval is pure and safe for concurrent use.
+type Condition struct {
+	Text string
+	Eval func(Facts) (bool, error)
+}
+
+// Facts are what a Condition may ask about a diff.
+type Facts struct {
+	Insertions int
+	Deletions  int
+	Binary     int      // number of binary files
+	Paths      []string // changed paths, slash-separated; both names of a move
+	Files      int      // number of changed files
+}
+
+// Workspace is the workspace of that name, or nil.
+func (c *Config) Workspace(name string) *Workspace {
+	return named(c.Workspaces, name, func(w *Workspace) string { return w.Name })
+}
+
+// Executor is the executor of that name, or nil.
+func (c *Config) Executor(name string) *Executor {
+	return named(c.Executors, name, func(e *Executor) string { return e.Name })
+}
+
+// Sandbox is the sandbox of that name, or nil.
+func (c *Config) Sandbox(name string) *Sandbox {
+	return named(c.Sandboxes, name, func(s *Sandbox) string { return s.Name })
+}
+
+func named[T any](all []*T, name string, of func(*T) string) *T {
+	for _, x := range all {
+		if of(x) == name {
+			return x
+		}
+	}
+	return nil
+}
