@@ -1,0 +1,189 @@
+package api
+
+import "net/http"
+
+// The operations.
+const (
+	OpInstanceDescribe Op = "instance.describe"
+	OpWorkspaceList    Op = "workspace.list"
+	OpExecutorList     Op = "executor.list"
+	OpRunOpen          Op = "run.open"
+	OpRunList          Op = "run.list"
+	OpRunGet           Op = "run.get"
+	OpRunClose         Op = "run.close"
+	OpRunCancel        Op = "run.cancel"
+	OpRunExport        Op = "run.export"
+	OpStepDispatch     Op = "step.dispatch"
+	OpStepList         Op = "step.list"
+	OpStepGet          Op = "step.get"
+	OpStepCancel       Op = "step.cancel"
+	OpStepRetry        Op = "step.retry"
+	OpStepFollowup     Op = "step.followup"
+	OpStepApply        Op = "step.apply"
+	OpAttemptList      Op = "attempt.list"
+	OpAttemptGet       Op = "attempt.get"
+	OpAttemptStream    Op = "attempt.stream"
+	OpAttemptRestore   Op = "attempt.restore"
+	OpValidationList   Op = "validation.list"
+	OpGateList         Op = "gate.list"
+	OpApprovalList     Op = "approval.list"
+	OpApprovalDecide   Op = "approval.decide"
+	OpArtifactList     Op = "artifact.list"
+	OpArtifactRead     Op = "artifact.read"
+	OpEventsRead       Op = "events.read"
+	OpEventsSubscribe  Op = "events.subscribe"
+	OpAuditQuery       Op = "audit.query"
+	OpAuditVerify      Op = "audit.verify"
+	OpAuditExport      Op = "audit.export"
+	OpConfigShow       Op = "config.show"
+	OpConfigPlan       Op = "config.plan"
+	OpConfigReload     Op = "config.reload"
+	OpPluginList       Op = "plugin.list"
+	OpPluginVerify     Op = "plugin.verify"
+	OpDoctor           Op = "doctor"
+	OpGC               Op = "gc"
+	OpBackup           Op = "backup"
+
+	OpTokenCreate     Op = "token.create"
+	OpTokenList       Op = "token.list"
+	OpTokenRevoke     Op = "token.revoke"
+	OpEnrolmentCreate Op = "enrolment.create"
+	OpEnrolmentList   Op = "enrolment.list"
+	OpPairingStart    Op = "pairing.start"
+	OpPairingDecide   Op = "pairing.decide"
+	OpConnectorList   Op = "connector.list"
+	OpConnectorRevoke Op = "connector.revoke"
+	OpRelayAudit      Op = "relay.audit"
+)
+
+const (
+	everywhere = Local | Relay | MCP
+	small      = 64 << 10 // a body without a step's text
+)
+
+// read is a row that changes nothing.
+func read(op Op, on Surface, scope, path string, req, resp any, doc string) Operation {
+	return Operation{Name: op, Surfaces: on, Scope: scope, Class: Read, Method: http.MethodGet, Path: path,
+		Status: http.StatusOK, Request: req, Response: resp, Doc: doc}
+}
+
+// write is a row that changes the record; status tells whether the work is done with the answer (200),
+// something was made (201) or work was only queued or asked for (202).
+func write(op Op, on Surface, scope, path string, req, resp any, doc string) Operation {
+	o := read(op, on, scope, path, req, resp, doc)
+	o.Class, o.Method, o.MaxBody = Write, http.MethodPost, small
+	return o
+}
+
+func (o Operation) as(c Class) Operation          { o.Class = c; return o }
+func (o Operation) answers(status int) Operation  { o.Status = status; return o }
+func (o Operation) takes(bytes int64) Operation   { o.MaxBody = bytes; return o }
+func (o Operation) streams(kind Stream) Operation { o.Stream = kind; return o }
+
+// remote is a row of the relay's own administration: it has no local route, and its shapes are the
+// relay's.
+func remote(op Op, class Class, scope, doc string) Operation {
+	return Operation{Name: op, Surfaces: Relay, Scope: scope, Class: class, Doc: doc}
+}
+
+var table = []Operation{
+	read(OpInstanceDescribe, everywhere, "instances:read", "/instance", Empty{}, Instance{},
+		"Describes the daemon: version, policy digest, live attempts, head of the log."),
+	read(OpWorkspaceList, everywhere, "instances:read", "/workspaces", Empty{}, List[Workspace]{},
+		"Lists the declared workspaces. Only the configuration can add or widen one."),
+	read(OpExecutorList, everywhere, "instances:read", "/executors", Empty{}, List[Executor]{},
+		"Lists the declared executors with their plugin, sandbox and lock state."),
+
+	write(OpRunOpen, everywhere, "runs:write", "/runs", RunOpenRequest{}, Run{},
+		"Opens a run on a workspace at a base that the workspace allows.").answers(http.StatusCreated),
+	read(OpRunList, everywhere, "runs:read", "/runs", RunListRequest{}, List[Run]{},
+		"Lists runs, newest first."),
+	read(OpRunGet, everywhere, "runs:read", "/runs/{run_id}", RunRef{}, Run{}, "Reads one run."),
+	write(OpRunClose, everywhere, "runs:write", "/runs/{run_id}/close", RunRef{}, Run{},
+		"Closes a run: it takes no further steps. Waits for none."),
+	write(OpRunCancel, everywhere, "steps:cancel", "/runs/{run_id}/cancel", RunCancelRequest{}, Run{},
+		"Cancels a run with all its steps. The truth arrives as the steps' states.").answers(http.StatusAccepted),
+	read(OpRunExport, Local, "audit:read", "/runs/{run_id}/export", RunRef{}, Blob{},
+		"Streams the evidence of one run.").streams(StreamBytes),
+
+	write(OpStepDispatch, everywhere, "steps:dispatch", "/runs/{run_id}/steps", StepDispatchRequest{}, Step{},
+		"Dispatches a step. It can narrow paths and time and add gates, never widen or drop.").
+		answers(http.StatusAccepted).takes(MaxBody),
+	read(OpStepList, everywhere, "runs:read", "/steps", StepListRequest{}, List[Step]{},
+		"Lists the steps of a run in order, or the newest of all runs."),
+	read(OpStepGet, everywhere, "runs:read", "/steps/{step_id}", StepRef{}, Step{},
+		"Reads one step; with wait, answers when it has settled, waits for a person, or the time is over."),
+	write(OpStepCancel, everywhere, "steps:cancel", "/steps/{step_id}/cancel", StepCancelRequest{}, Step{},
+		"Asks to cancel a step. It is cancelled only when death is proved.").answers(http.StatusAccepted),
+	write(OpStepRetry, everywhere, "steps:dispatch", "/steps/{step_id}/retry", StepRetryRequest{}, Step{},
+		"Queues a new attempt of an ended step from its base.").answers(http.StatusAccepted),
+	write(OpStepFollowup, everywhere, "steps:dispatch", "/steps/{step_id}/followup", StepFollowupRequest{}, Step{},
+		"Queues a new attempt that starts from the kept tree of the newest one.").
+		answers(http.StatusAccepted).takes(MaxBody),
+	write(OpStepApply, Local, "results:apply", "/steps/{step_id}/apply", StepApplyRequest{}, StepApplied{},
+		"Brings a passed step's commit to a branch, by fast-forward or as a new branch."),
+
+	read(OpAttemptList, everywhere, "runs:read", "/attempts", AttemptListRequest{}, List[Attempt]{},
+		"Lists attempts of a step or run."),
+	read(OpAttemptGet, everywhere, "runs:read", "/attempts/{attempt_id}", AttemptRef{}, Attempt{},
+		"Reads one attempt: outcome, evidence, plugin identity, what the sandbox enforced."),
+	read(OpAttemptStream, Local|Relay, "artifacts:read", "/attempts/{attempt_id}/stream", StreamRequest{}, Blob{},
+		"Streams an attempt's events as JSON lines from a byte offset; with follow, until the stream is sealed.").
+		streams(StreamBytes),
+	write(OpAttemptRestore, Local, "results:apply", "/attempts/{attempt_id}/restore", AttemptRestoreRequest{}, AttemptRestored{},
+		"Writes the kept state of an attempt to a new directory."),
+
+	read(OpValidationList, everywhere, "runs:read", "/validations", ValidationListRequest{}, List[Validation]{},
+		"Lists recorded validations with command, exit code and output digests."),
+	read(OpGateList, everywhere, "runs:read", "/gates", GateListRequest{}, List[GateState]{},
+		"Lists the gates of an attempt, or of the newest attempt of a step, with their verdicts."),
+	read(OpApprovalList, everywhere, "runs:read", "/approvals", ApprovalListRequest{}, List[Approval]{},
+		"Lists what waits for an answer: holds, permissions, questions."),
+	write(OpApprovalDecide, everywhere, "approvals:decide", "/approvals/{approval_id}/decide", ApprovalDecideRequest{}, Approval{},
+		"Decides an approval. Only the operator may, until the configuration grants it.").as(Decide),
+
+	read(OpArtifactList, everywhere, "artifacts:read", "/attempts/{attempt_id}/artifacts", ArtifactListRequest{}, List[Artifact]{},
+		"Lists the artifacts of an attempt."),
+	read(OpArtifactRead, everywhere, "artifacts:read", "/attempts/{attempt_id}/artifact", ArtifactReadRequest{}, Blob{},
+		"Reads the bytes of an artifact, verified against its digest before the first byte is sent.").streams(StreamBytes),
+
+	read(OpEventsRead, everywhere, "events:read", "/events", EventsRequest{}, List[Event]{},
+		"Reads the log from a position."),
+	read(OpEventsSubscribe, Local|Relay, "events:read", "/events/stream", EventsRequest{}, Events{},
+		"Follows the log as server-sent events; resumes at Last-Event-ID.").streams(StreamSSE),
+
+	read(OpAuditQuery, Local, "audit:read", "/audit", AuditQueryRequest{}, List[Event]{},
+		"Asks the record: events by filter, newest first."),
+	read(OpAuditVerify, Local, "audit:read", "/audit/verify", AuditVerifyRequest{}, AuditVerdict{},
+		"Verifies the whole log: tree, chains, checkpoints, bodies and, when asked, artifacts."),
+	read(OpAuditExport, Local, "audit:read", "/audit/export", AuditExportRequest{}, Blob{},
+		"Streams the log, or one run of it, with what is needed to verify it elsewhere.").streams(StreamBytes),
+
+	read(OpConfigShow, Local, "config:read", "/config", Empty{}, ConfigShown{},
+		"Shows the effective configuration."),
+	read(OpConfigPlan, Local, "config:read", "/config/plan", Empty{}, ConfigPlan{},
+		"Compares the running configuration with the files."),
+	write(OpConfigReload, Local, "config:admin", "/config/reload", Empty{}, ConfigReloaded{},
+		"Loads the configuration files again: all of it or nothing.").as(Admin),
+	read(OpPluginList, Local, "plugins:read", "/plugins", Empty{}, List[Plugin]{},
+		"Lists plugins found and locked."),
+	read(OpPluginVerify, Local, "plugins:read", "/plugins/verify", Empty{}, List[Plugin]{},
+		"Hashes every plugin anew and compares it with the lock file."),
+	read(OpDoctor, Local, "instances:read", "/doctor", Empty{}, Doctor{},
+		"Tries what the daemon needs of this machine and says what came of it."),
+	write(OpGC, Local, "instances:admin", "/gc", GCRequest{}, GCReport{},
+		"Removes trees and bytes that nothing refers to.").as(Admin),
+	write(OpBackup, Local, "instances:admin", "/backup", BackupRequest{}, BackupReport{},
+		"Writes a verified copy of the record to a new directory.").as(Admin),
+
+	remote(OpTokenCreate, Admin, "tokens:admin", "Makes a planner token."),
+	remote(OpTokenList, Read, "tokens:admin", "Lists planner tokens, without their secrets."),
+	remote(OpTokenRevoke, Admin, "tokens:admin", "Revokes a planner token at once."),
+	remote(OpEnrolmentCreate, Admin, "connectors:admin", "Makes a single-use enrolment token."),
+	remote(OpEnrolmentList, Read, "connectors:admin", "Lists enrolment tokens."),
+	remote(OpPairingStart, Admin, "connectors:admin", "Starts a pairing."),
+	remote(OpPairingDecide, Decide, "connectors:admin", "Approves or denies a pairing."),
+	remote(OpConnectorList, Read, "connectors:admin", "Lists connectors."),
+	remote(OpConnectorRevoke, Admin, "connectors:admin", "Revokes a connector and closes its link."),
+	remote(OpRelayAudit, Read, "audit:read", "Asks the relay's own audit log."),
+}
