@@ -20,11 +20,12 @@ type Validator interface {
 
 // Manifest describes a plugin program.
 type Manifest struct {
-	Name      string // the plugin's name as HCL uses it: "command" for drawspan-executor-command
-	Version   string // the plugin's own version
-	Summary   string // one line
-	Simulated bool   // true for a plugin that only plays a part; shown in every view
-	// ConfigSchema lists the attributes that the plugin's config block accepts. The host refuses
+	Name      string   // the plugin's name as HCL uses it: "command" for drawspan-executor-command
+	Version   string   // the plugin's own version
+	Summary   string   // one line
+	Simulated bool     // true for a plugin that only plays a part; shown in every view
+	Kinds     []string // "executor", "validator"; set by sdk/plugin from what is served
+	// Config lists the attributes that the plugin's config block accepts. The host refuses
 	// others with file and line before the plugin is started.
 	Config []Attribute
 }
@@ -32,7 +33,7 @@ type Manifest struct {
 // Attribute is one key of a plugin's config block.
 type Attribute struct {
 	Name     string
-	Type     string // string, number, bool, list(string), map(string), any
+	Type     string // one of the Type constants
 	Required bool
 	Doc      string
 }
@@ -46,7 +47,7 @@ type Attempt struct {
 	Tree        string          // absolute path of the worktree inside the sandbox
 	Base        string          // the base commit
 	Config      json.RawMessage // the decoded config block, JSON
-	Paths       Paths           // what may be changed; judged by the gates, not by the executor
+	Paths       []Paths         // what may be changed: a change must satisfy EVERY entry (the workspace's rules, then the dispatch's narrower ones); judged by the gates, not by the executor
 	Deadline    time.Time       // when the host will stop the attempt; zero for none
 	Host        Host            // the way back; set by sdk/plugin
 }
@@ -184,7 +185,7 @@ type Check struct {
 	Base      string // base commit
 	TreeSum   string // git tree id of what is judged
 	Changes   []Change
-	Paths     Paths
+	Paths     []Paths // rules to judge by: a change must satisfy EVERY entry (the workspace's, then the dispatch's narrower ones)
 	Config    json.RawMessage
 	Deadline  time.Time
 	Output    func(stream string, p []byte) error // streams output to the host; set by sdk/plugin
