@@ -2,6 +2,7 @@ package api
 
 import (
 	"slices"
+	"strings"
 )
 
 // Op is the name of an operation. Names are stable within version 1.
@@ -80,3 +81,14 @@ func Lookup(op Op) (Operation, bool) {
 // HeaderClient is the header in which a caller on the socket declares its name. "cli" is the operator's
 // own command line.
 const HeaderClient = "Drawspan-Client"
+
+// In says where a request field travels: "path", "query" or "body".
+func (o Operation) In(field string) string {
+	switch {
+	case strings.Contains(o.Path+"/", "/{"+field+"}/"):
+		return "path"
+	case o.Class == Read:
+		return "query"
+	}
+	return "body"
+}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -38,17 +39,8 @@ func peerUID(c net.Conn) (int, error) {
 	err = raw.Control(func(fd uintptr) {
 		cred, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	})
-	if err != nil || credErr != nil {
-		return 0, fmt.Errorf("read peer credentials: %w", firstOf(err, credErr))
+	if err = errors.Join(err, credErr); err != nil {
+		return 0, fmt.Errorf("read peer credentials: %w", err)
 	}
 	return int(cred.Uid), nil
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
