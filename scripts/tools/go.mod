@@ -1,0 +1,14 @@
+// The tools that generate committed code, at fixed versions. Nothing of it is linked into drawspan.
+module github.com/drawspan/drawspan/scripts/tools
+
+go 1.26.0
+
+tool (
+	google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	google.golang.org/protobuf/cmd/protoc-gen-go
+)
+
+require (
+	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)

@@ -1,0 +1,100 @@
+package plugin
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/wire"
+)
+
+const exitCrash = 2 // as the Go runtime does
+
+// Serve serves impl, which must be an sdk.Executor or an sdk.Validator, or both, and may be an
+// sdk.Configurer, until the daemon ends the program. It does not return early: a program that was not
+// started by the daemon, or whose manifest is unusable, exits with a message.
+func Serve(m sdk.Manifest, impl any) {
+	p, err := wire.NewPlugin(m, impl)
+	if err != nil {
+		fail(err)
+	}
+	if os.Getenv(wire.CookieKey) != wire.CookieValue {
+		fail(fmt.Errorf("%s %s is a drawspan plugin (%v): the daemon starts it; see `drawspan help plugin`",
+			m.Name, m.Version, p.Manifest.Kinds))
+	}
+	stderr, err := divertStdout()
+	if err != nil {
+		fail(fmt.Errorf("join standard output to standard error: %w", err))
+	}
+	hideMemory()
+	dir := os.Getenv(wire.SocketDirKey)
+	secret, err := takeSecret(dir)
+	if err != nil {
+		fail(fmt.Errorf("take the session secret: %w", err))
+	}
+	level := logTo(stderr)
+	connected := sync.OnceFunc(func() {
+		restoreStdio(stderr)
+		hideSocket(dir)
+	})
+	server := wire.NewServer(p, wire.Hooks{
+		Greeted: func(wish string) {
+			connected()
+			level.Set(parseLevel(wish))
+		},
+		Crash: func(doing string, value any, stack []byte) {
+			report(stderr, m, doing, value, stack)
+			os.Exit(exitCrash)
+		},
+	})
+	wire.Serve(server, secret, stderr)
+}
+
+// fail ends a program that cannot be a plugin.
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// report is the crash report: one line that says what, then what the Go runtime would have printed.
+func report(w io.Writer, m sdk.Manifest, doing string, value any, stack []byte) {
+	fmt.Fprintf(w, "plugin %s %s crashed while %s\npanic: %v\n\n%s\n", m.Name, m.Version, doing, value, stack)
+}
+
+// takeSecret reads the session secret and removes its file.
+func takeSecret(dir string) (wire.Secret, error) {
+	if dir == "" {
+		return wire.Secret{}, fmt.Errorf("%s is not set", wire.SocketDirKey)
+	}
+	path := filepath.Join(dir, wire.SecretFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return wire.Secret{}, err
+	}
+	if err := os.Remove(path); err != nil {
+		return wire.Secret{}, err
+	}
+	return wire.ParseSecret(text)
+}
+
+// hideSocket takes the sockets out of their directory once the daemon is connected, so that what the
+// plugin starts finds nothing to talk to. The daemon holds the inode.
+func hideSocket(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		slog.Warn("list socket directory", "error", err)
+		return
+	}
+	for _, e := range entries {
+		if e.Type()&os.ModeSocket == 0 {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			slog.Warn("remove socket", "error", err)
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package wire
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/drawspan/drawspan/sdk"
+	pb "github.com/drawspan/drawspan/sdk/proto/v1alpha"
+)
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+func manifestToProto(m sdk.Manifest) *pb.Manifest {
+	p := &pb.Manifest{
+		Name: m.Name, Version: m.Version, Summary: m.Summary, Simulated: m.Simulated, Kinds: m.Kinds,
+	}
+	for _, a := range m.Config {
+		p.Config = append(p.Config, &pb.Attribute{Name: a.Name, Type: a.Type, Required: a.Required, Doc: a.Doc})
+	}
+	return p
+}
+
+func manifestFromProto(p *pb.Manifest) (sdk.Manifest, error) {
+	m := sdk.Manifest{
+		Name: p.GetName(), Version: p.GetVersion(), Summary: clip(p.GetSummary(), sdk.MaxSummary),
+		Simulated: p.GetSimulated(), Kinds: p.GetKinds(),
+	}
+	switch {
+	case m.Name == "" || len(m.Name) > sdk.MaxName:
+		return sdk.Manifest{}, violated("its manifest has no usable name")
+	case m.Version == "" || len(m.Version) > sdk.MaxName:
+		return sdk.Manifest{}, violated("its manifest has no usable version")
+	case len(m.Kinds) == 0 || len(m.Kinds) > 2:
+		return sdk.Manifest{}, violated("its manifest names no kind")
+	}
+	for _, a := range p.GetConfig() {
+		if a.GetName() == "" || !slices.Contains(sdk.AttributeTypes(), a.GetType()) {
+			return sdk.Manifest{}, violated("its manifest declares attribute %q of type %q",
+				clip(a.GetName(), 80), clip(a.GetType(), 80))
+		}
+		m.Config = append(m.Config, sdk.Attribute{
+			Name: a.GetName(), Type: a.GetType(), Required: a.GetRequired(), Doc: clip(a.GetDoc(), sdk.MaxSummary),
+		})
+	}
+	return m, nil
+}
+
+func pathsToProto(rules []sdk.Paths) []*pb.Paths {
+	var all []*pb.Paths
+	for _, r := range rules {
+		all = append(all, &pb.Paths{Write: r.Write, Forbid: r.Forbid})
+	}
+	return all
+}
+
+func pathsFromProto(rules []*pb.Paths) []sdk.Paths {
+	var all []sdk.Paths
+	for _, r := range rules {
+		all = append(all, sdk.Paths{Write: r.GetWrite(), Forbid: r.GetForbid()})
+	}
+	return all
+}
+
+func attemptToProto(a sdk.Attempt) *pb.StartRequest {
+	return &pb.StartRequest{
+		AttemptId: a.ID, RunId: a.RunID, StepId: a.StepID, Instruction: a.Instruction, Tree: a.Tree,
+		BaseCommit: a.Base, Paths: pathsToProto(a.Paths), Deadline: nanos(a.Deadline),
+	}
+}
+
+func attemptFromProto(p *pb.StartRequest, config json.RawMessage) *sdk.Attempt {
+	return &sdk.Attempt{
+		ID: p.GetAttemptId(), RunID: p.GetRunId(), StepID: p.GetStepId(), Instruction: p.GetInstruction(),
+		Tree: p.GetTree(), Base: p.GetBaseCommit(), Config: config,
+		Paths:    pathsFromProto(p.GetPaths()),
+		Deadline: fromNanos(p.GetDeadline()),
+	}
+}
+
+func eventToProto(e sdk.Event) *pb.Event {
+	at := e.Time
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return &pb.Event{
+		Type: clip(string(e.Type), sdk.MaxName), Time: at.UnixNano(), ItemId: clip(e.ItemID, sdk.MaxName),
+		ParentId: clip(e.Parent, sdk.MaxName), Turn: int32(e.Turn), Data: e.Data, Stream: e.Stream, Log: e.Log,
+	}
+}
+
+func eventFromProto(p *pb.Event) sdk.Event {
+	return sdk.Event{
+		Type: sdk.EventType(p.GetType()), Time: fromNanos(p.GetTime()), ItemID: p.GetItemId(),
+		Parent: p.GetParentId(), Turn: int(p.GetTurn()), Data: p.GetData(), Stream: p.GetStream(), Log: p.GetLog(),
+	}
+}
+
+func stopReasons() []string {
+	return []string{"end_turn", "cancelled", "max_turns", "max_tokens", "budget", "refusal", "error"}
+}
+
+func resultToProto(r sdk.Result) *pb.Result {
+	p := &pb.Result{
+		StopReason: r.StopReason, Signal: clip(r.Signal, sdk.MaxName), Summary: clip(r.Summary, sdk.MaxSummary),
+		Failed: r.Failed, ErrorClass: r.Class, Message: clip(r.Message, sdk.MaxSummary),
+		Retryable: r.Retryable, Denied: r.Denied,
+	}
+	if !slices.Contains(stopReasons(), p.StopReason) {
+		p.StopReason = "end_turn"
+		if r.Failed {
+			p.StopReason = "error"
+		}
+	}
+	switch {
+	case !r.Failed:
+		p.ErrorClass = ""
+	case !slices.Contains(sdk.ErrorClasses(), p.ErrorClass):
+		p.ErrorClass = "unknown"
+	}
+	if r.ExitCode != nil {
+		code := int32(*r.ExitCode)
+		p.ExitCode = &code
+	}
+	return p
+}
+
+func resultFromProto(p *pb.Result) (sdk.Result, error) {
+	r := sdk.Result{
+		StopReason: p.GetStopReason(), Signal: p.GetSignal(), Summary: p.GetSummary(), Failed: p.GetFailed(),
+		Class: p.GetErrorClass(), Message: p.GetMessage(), Retryable: p.GetRetryable(), Denied: p.GetDenied(),
+	}
+	if p.ExitCode != nil {
+		code := int(p.GetExitCode())
+		r.ExitCode = &code
+	}
+	switch {
+	case !slices.Contains(stopReasons(), r.StopReason):
+		return sdk.Result{}, violated("stop reason %q of its result is not in the set", clip(r.StopReason, 80))
+	case r.Failed != (r.Class != ""):
+		return sdk.Result{}, violated("its result has an error class without having failed, or the reverse")
+	case r.Failed && !slices.Contains(sdk.ErrorClasses(), r.Class):
+		return sdk.Result{}, violated("error class %q of its result is not in the set", clip(r.Class, 80))
+	case len(r.Summary) > sdk.MaxSummary || len(r.Message) > sdk.MaxSummary || len(r.Signal) > sdk.MaxName:
+		return sdk.Result{}, violated("a text of its result is too long")
+	}
+	return r, nil
+}
+
+func checkToProto(c sdk.Check, beat time.Duration) *pb.CheckRequest {
+	p := &pb.CheckRequest{
+		AttemptId: c.AttemptID, Gate: c.Gate, Tree: c.Tree, BaseCommit: c.Base, TreeId: c.TreeSum,
+		Paths:    pathsToProto(c.Paths),
+		Deadline: nanos(c.Deadline), HeartbeatMs: millis(beat),
+	}
+	for _, ch := range c.Changes {
+		p.Changes = append(p.Changes, &pb.Change{
+			Path: []byte(ch.Path), OldPath: []byte(ch.OldPath), Op: ch.Op, OldMode: ch.OldMode, NewMode: ch.NewMode,
+			Size: ch.Size, Binary: ch.Binary, Added: int32(ch.Added), Deleted: int32(ch.Deleted),
+		})
+	}
+	return p
+}
+
+func checkFromProto(p *pb.CheckRequest, config json.RawMessage) *sdk.Check {
+	c := &sdk.Check{
+		AttemptID: p.GetAttemptId(), Gate: p.GetGate(), Tree: p.GetTree(), Base: p.GetBaseCommit(), TreeSum: p.GetTreeId(),
+		Paths:  pathsFromProto(p.GetPaths()),
+		Config: config, Deadline: fromNanos(p.GetDeadline()),
+	}
+	for _, ch := range p.GetChanges() {
+		c.Changes = append(c.Changes, sdk.Change{
+			Path: string(ch.GetPath()), OldPath: string(ch.GetOldPath()), Op: ch.GetOp(), OldMode: ch.GetOldMode(),
+			NewMode: ch.GetNewMode(), Size: ch.GetSize(), Binary: ch.GetBinary(),
+			Added: int(ch.GetAdded()), Deleted: int(ch.GetDeleted()),
+		})
+	}
+	return c
+}
+
+func millis(d time.Duration) uint32 { return uint32(d / time.Millisecond) }
