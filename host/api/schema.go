@@ -46,20 +46,15 @@ func shapeName(t reflect.Type) string {
 
 type schema map[string]any
 
-var (
-	timeType = reflect.TypeFor[time.Time]()
-	rawType  = reflect.TypeFor[json.RawMessage]()
-)
-
 // shapes collects the schemas of named shapes.
 type shapes map[string]schema
 
 // of is the schema of a type; named structs become references.
 func (s shapes) of(t reflect.Type, r Rule) schema {
 	switch {
-	case t == timeType:
+	case t == reflect.TypeFor[time.Time]():
 		return schema{"type": "string", "format": "date-time"}
-	case t == rawType:
+	case t == reflect.TypeFor[json.RawMessage]():
 		return schema{"description": "any JSON"}
 	}
 	switch t.Kind() {

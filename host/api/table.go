@@ -62,16 +62,21 @@ const (
 )
 
 // read is a row that changes nothing.
-func read(op Op, on Surface, scope, path string, req, resp any, doc string) Operation {
-	return Operation{Name: op, Surfaces: on, Scope: scope, Class: Read, Method: http.MethodGet, Path: path,
+func read(op Op, path string, req, resp any, doc string) Operation {
+	return Operation{Name: op, Class: Read, Method: http.MethodGet, Path: path,
 		Status: http.StatusOK, Request: req, Response: resp, Doc: doc}
 }
 
 // write is a row that changes the record; status tells whether the work is done with the answer (200),
 // something was made (201) or work was only queued or asked for (202).
-func write(op Op, on Surface, scope, path string, req, resp any, doc string) Operation {
-	o := read(op, on, scope, path, req, resp, doc)
+func write(op Op, path string, req, resp any, doc string) Operation {
+	o := read(op, path, req, resp, doc)
 	o.Class, o.Method, o.MaxBody = Write, http.MethodPost, small
+	return o
+}
+
+func (o Operation) on(s Surface, scope string) Operation {
+	o.Surfaces, o.Scope = s, scope
 	return o
 }
 
@@ -87,94 +92,131 @@ func remote(op Op, class Class, scope, doc string) Operation {
 }
 
 var table = []Operation{
-	read(OpInstanceDescribe, everywhere, "instances:read", "/instance", Empty{}, Instance{},
-		"Describes the daemon: version, policy digest, live attempts, head of the log."),
-	read(OpWorkspaceList, everywhere, "instances:read", "/workspaces", Empty{}, List[Workspace]{},
-		"Lists the declared workspaces. Only the configuration can add or widen one."),
-	read(OpExecutorList, everywhere, "instances:read", "/executors", Empty{}, List[Executor]{},
-		"Lists the declared executors with their plugin, sandbox and lock state."),
+	read(OpInstanceDescribe, "/instance", Empty{}, Instance{},
+		"Describes the daemon: version, policy digest, live attempts, head of the log.").
+		on(everywhere, "instances:read"),
+	read(OpWorkspaceList, "/workspaces", Empty{}, List[Workspace]{},
+		"Lists the declared workspaces. Only the configuration can add or widen one.").
+		on(everywhere, "instances:read"),
+	read(OpExecutorList, "/executors", Empty{}, List[Executor]{},
+		"Lists the declared executors with their plugin, sandbox and lock state.").
+		on(everywhere, "instances:read"),
 
-	write(OpRunOpen, everywhere, "runs:write", "/runs", RunOpenRequest{}, Run{},
-		"Opens a run on a workspace at a base that the workspace allows.").answers(http.StatusCreated),
-	read(OpRunList, everywhere, "runs:read", "/runs", RunListRequest{}, List[Run]{},
-		"Lists runs, newest first."),
-	read(OpRunGet, everywhere, "runs:read", "/runs/{run_id}", RunRef{}, Run{}, "Reads one run."),
-	write(OpRunClose, everywhere, "runs:write", "/runs/{run_id}/close", RunRef{}, Run{},
-		"Closes a run: it takes no further steps. Waits for none."),
-	write(OpRunCancel, everywhere, "steps:cancel", "/runs/{run_id}/cancel", RunCancelRequest{}, Run{},
-		"Cancels a run with all its steps. The truth arrives as the steps' states.").answers(http.StatusAccepted),
-	read(OpRunExport, Local, "audit:read", "/runs/{run_id}/export", RunRef{}, Blob{},
-		"Streams the evidence of one run.").streams(StreamBytes),
+	write(OpRunOpen, "/runs", RunOpenRequest{}, Run{},
+		"Opens a run on a workspace at a base that the workspace allows.").
+		on(everywhere, "runs:write").answers(http.StatusCreated),
+	read(OpRunList, "/runs", RunListRequest{}, List[Run]{},
+		"Lists runs, newest first.").
+		on(everywhere, "runs:read"),
+	read(OpRunGet, "/runs/{run_id}", RunRef{}, Run{},
+		"Reads one run.").
+		on(everywhere, "runs:read"),
+	write(OpRunClose, "/runs/{run_id}/close", RunRef{}, Run{},
+		"Closes a run: it takes no further steps. Waits for none.").
+		on(everywhere, "runs:write"),
+	write(OpRunCancel, "/runs/{run_id}/cancel", RunCancelRequest{}, Run{},
+		"Cancels a run with all its steps. The truth arrives as the steps' states.").
+		on(everywhere, "steps:cancel").answers(http.StatusAccepted),
+	read(OpRunExport, "/runs/{run_id}/export", RunRef{}, Blob{},
+		"Streams the evidence of one run.").
+		on(Local, "audit:read").streams(StreamBytes),
 
-	write(OpStepDispatch, everywhere, "steps:dispatch", "/runs/{run_id}/steps", StepDispatchRequest{}, Step{},
+	write(OpStepDispatch, "/runs/{run_id}/steps", StepDispatchRequest{}, Step{},
 		"Dispatches a step. It can narrow paths and time and add gates, never widen or drop.").
-		answers(http.StatusAccepted).takes(MaxBody),
-	read(OpStepList, everywhere, "runs:read", "/steps", StepListRequest{}, List[Step]{},
-		"Lists the steps of a run in order, or the newest of all runs."),
-	read(OpStepGet, everywhere, "runs:read", "/steps/{step_id}", StepRef{}, Step{},
-		"Reads one step; with wait, answers when it has settled, waits for a person, or the time is over."),
-	write(OpStepCancel, everywhere, "steps:cancel", "/steps/{step_id}/cancel", StepCancelRequest{}, Step{},
-		"Asks to cancel a step. It is cancelled only when death is proved.").answers(http.StatusAccepted),
-	write(OpStepRetry, everywhere, "steps:dispatch", "/steps/{step_id}/retry", StepRetryRequest{}, Step{},
-		"Queues a new attempt of an ended step from its base.").answers(http.StatusAccepted),
-	write(OpStepFollowup, everywhere, "steps:dispatch", "/steps/{step_id}/followup", StepFollowupRequest{}, Step{},
+		on(everywhere, "steps:dispatch").answers(http.StatusAccepted).takes(MaxBody),
+	read(OpStepList, "/steps", StepListRequest{}, List[Step]{},
+		"Lists the steps of a run in order, or the newest of all runs.").
+		on(everywhere, "runs:read"),
+	read(OpStepGet, "/steps/{step_id}", StepRef{}, Step{},
+		"Reads one step; with wait, answers when it has settled, waits for a person, or the time is over.").
+		on(everywhere, "runs:read"),
+	write(OpStepCancel, "/steps/{step_id}/cancel", StepCancelRequest{}, Step{},
+		"Asks to cancel a step. It is cancelled only when death is proved.").
+		on(everywhere, "steps:cancel").answers(http.StatusAccepted),
+	write(OpStepRetry, "/steps/{step_id}/retry", StepRetryRequest{}, Step{},
+		"Queues a new attempt of an ended step from its base.").
+		on(everywhere, "steps:dispatch").answers(http.StatusAccepted),
+	write(OpStepFollowup, "/steps/{step_id}/followup", StepFollowupRequest{}, Step{},
 		"Queues a new attempt that starts from the kept tree of the newest one.").
-		answers(http.StatusAccepted).takes(MaxBody),
-	write(OpStepApply, Local, "results:apply", "/steps/{step_id}/apply", StepApplyRequest{}, StepApplied{},
-		"Brings a passed step's commit to a branch, by fast-forward or as a new branch."),
+		on(everywhere, "steps:dispatch").answers(http.StatusAccepted).takes(MaxBody),
+	write(OpStepApply, "/steps/{step_id}/apply", StepApplyRequest{}, StepApplied{},
+		"Brings a passed step's commit to a branch, by fast-forward or as a new branch.").
+		on(Local, "results:apply"),
 
-	read(OpAttemptList, everywhere, "runs:read", "/attempts", AttemptListRequest{}, List[Attempt]{},
-		"Lists attempts of a step or run."),
-	read(OpAttemptGet, everywhere, "runs:read", "/attempts/{attempt_id}", AttemptRef{}, Attempt{},
-		"Reads one attempt: outcome, evidence, plugin identity, what the sandbox enforced."),
-	read(OpAttemptStream, Local|Relay, "artifacts:read", "/attempts/{attempt_id}/stream", StreamRequest{}, Blob{},
+	read(OpAttemptList, "/attempts", AttemptListRequest{}, List[Attempt]{},
+		"Lists attempts of a step or run.").
+		on(everywhere, "runs:read"),
+	read(OpAttemptGet, "/attempts/{attempt_id}", AttemptRef{}, Attempt{},
+		"Reads one attempt: outcome, evidence, plugin identity, what the sandbox enforced.").
+		on(everywhere, "runs:read"),
+	read(OpAttemptStream, "/attempts/{attempt_id}/stream", StreamRequest{}, Blob{},
 		"Streams an attempt's events as JSON lines from a byte offset; with follow, until the stream is sealed.").
-		streams(StreamBytes),
-	write(OpAttemptRestore, Local, "results:apply", "/attempts/{attempt_id}/restore", AttemptRestoreRequest{}, AttemptRestored{},
-		"Writes the kept state of an attempt to a new directory."),
+		on(Local|Relay, "artifacts:read").streams(StreamBytes),
+	write(OpAttemptRestore, "/attempts/{attempt_id}/restore", AttemptRestoreRequest{}, AttemptRestored{},
+		"Writes the kept state of an attempt to a new directory.").
+		on(Local, "results:apply"),
 
-	read(OpValidationList, everywhere, "runs:read", "/validations", ValidationListRequest{}, List[Validation]{},
-		"Lists recorded validations with command, exit code and output digests."),
-	read(OpGateList, everywhere, "runs:read", "/gates", GateListRequest{}, List[GateState]{},
-		"Lists the gates of an attempt, or of the newest attempt of a step, with their verdicts."),
-	read(OpApprovalList, everywhere, "runs:read", "/approvals", ApprovalListRequest{}, List[Approval]{},
-		"Lists what waits for an answer: holds, permissions, questions."),
-	write(OpApprovalDecide, everywhere, "approvals:decide", "/approvals/{approval_id}/decide", ApprovalDecideRequest{}, Approval{},
-		"Decides an approval. Only the operator may, until the configuration grants it.").as(Decide),
+	read(OpValidationList, "/validations", ValidationListRequest{}, List[Validation]{},
+		"Lists recorded validations with command, exit code and output digests.").
+		on(everywhere, "runs:read"),
+	read(OpGateList, "/gates", GateListRequest{}, List[GateState]{},
+		"Lists the gates of an attempt, or of the newest attempt of a step, with their verdicts.").
+		on(everywhere, "runs:read"),
+	read(OpApprovalList, "/approvals", ApprovalListRequest{}, List[Approval]{},
+		"Lists what waits for an answer: holds, permissions, questions.").
+		on(everywhere, "runs:read"),
+	write(OpApprovalDecide, "/approvals/{approval_id}/decide", ApprovalDecideRequest{}, Approval{},
+		"Decides an approval. Only the operator may, until the configuration grants it.").
+		on(everywhere, "approvals:decide").as(Decide),
 
-	read(OpArtifactList, everywhere, "artifacts:read", "/attempts/{attempt_id}/artifacts", ArtifactListRequest{}, List[Artifact]{},
-		"Lists the artifacts of an attempt."),
-	read(OpArtifactRead, everywhere, "artifacts:read", "/attempts/{attempt_id}/artifact", ArtifactReadRequest{}, Blob{},
-		"Reads the bytes of an artifact, verified against its digest before the first byte is sent.").streams(StreamBytes),
+	read(OpArtifactList, "/attempts/{attempt_id}/artifacts", ArtifactListRequest{}, List[Artifact]{},
+		"Lists the artifacts of an attempt.").
+		on(everywhere, "artifacts:read"),
+	read(OpArtifactRead, "/attempts/{attempt_id}/artifact", ArtifactReadRequest{}, Blob{},
+		"Reads the bytes of an artifact, verified against its digest before the first byte is sent.").
+		on(everywhere, "artifacts:read").streams(StreamBytes),
 
-	read(OpEventsRead, everywhere, "events:read", "/events", EventsRequest{}, List[Event]{},
-		"Reads the log from a position."),
-	read(OpEventsSubscribe, Local|Relay, "events:read", "/events/stream", EventsRequest{}, Events{},
-		"Follows the log as server-sent events; resumes at Last-Event-ID.").streams(StreamSSE),
+	read(OpEventsRead, "/events", EventsRequest{}, List[Event]{},
+		"Reads the log from a position.").
+		on(everywhere, "events:read"),
+	read(OpEventsSubscribe, "/events/stream", EventsRequest{}, Events{},
+		"Follows the log as server-sent events; resumes at Last-Event-ID.").
+		on(Local|Relay, "events:read").streams(StreamSSE),
 
-	read(OpAuditQuery, Local, "audit:read", "/audit", AuditQueryRequest{}, List[Event]{},
-		"Asks the record: events by filter, newest first."),
-	read(OpAuditVerify, Local, "audit:read", "/audit/verify", AuditVerifyRequest{}, AuditVerdict{},
-		"Verifies the whole log: tree, chains, checkpoints, bodies and, when asked, artifacts."),
-	read(OpAuditExport, Local, "audit:read", "/audit/export", AuditExportRequest{}, Blob{},
-		"Streams the log, or one run of it, with what is needed to verify it elsewhere.").streams(StreamBytes),
+	read(OpAuditQuery, "/audit", AuditQueryRequest{}, List[Event]{},
+		"Asks the record: events by filter, newest first.").
+		on(Local, "audit:read"),
+	read(OpAuditVerify, "/audit/verify", AuditVerifyRequest{}, AuditVerdict{},
+		"Verifies the whole log: tree, chains, checkpoints, bodies and, when asked, artifacts.").
+		on(Local, "audit:read"),
+	read(OpAuditExport, "/audit/export", AuditExportRequest{}, Blob{},
+		"Streams the log, or one run of it, with what is needed to verify it elsewhere.").
+		on(Local, "audit:read").streams(StreamBytes),
 
-	read(OpConfigShow, Local, "config:read", "/config", Empty{}, ConfigShown{},
-		"Shows the effective configuration."),
-	read(OpConfigPlan, Local, "config:read", "/config/plan", Empty{}, ConfigPlan{},
-		"Compares the running configuration with the files."),
-	write(OpConfigReload, Local, "config:admin", "/config/reload", Empty{}, ConfigReloaded{},
-		"Loads the configuration files again: all of it or nothing.").as(Admin),
-	read(OpPluginList, Local, "plugins:read", "/plugins", Empty{}, List[Plugin]{},
-		"Lists plugins found and locked."),
-	read(OpPluginVerify, Local, "plugins:read", "/plugins/verify", Empty{}, List[Plugin]{},
-		"Hashes every plugin anew and compares it with the lock file."),
-	read(OpDoctor, Local, "instances:read", "/doctor", Empty{}, Doctor{},
-		"Tries what the daemon needs of this machine and says what came of it."),
-	write(OpGC, Local, "instances:admin", "/gc", GCRequest{}, GCReport{},
-		"Removes trees and bytes that nothing refers to.").as(Admin),
-	write(OpBackup, Local, "instances:admin", "/backup", BackupRequest{}, BackupReport{},
-		"Writes a verified copy of the record to a new directory.").as(Admin),
+	read(OpConfigShow, "/config", Empty{}, ConfigShown{},
+		"Shows the effective configuration.").
+		on(Local, "config:read"),
+	read(OpConfigPlan, "/config/plan", Empty{}, ConfigPlan{},
+		"Compares the running configuration with the files.").
+		on(Local, "config:read"),
+	write(OpConfigReload, "/config/reload", Empty{}, ConfigReloaded{},
+		"Loads the configuration files again: all of it or nothing.").
+		on(Local, "config:admin").as(Admin),
+	read(OpPluginList, "/plugins", Empty{}, List[Plugin]{},
+		"Lists plugins found and locked.").
+		on(Local, "plugins:read"),
+	read(OpPluginVerify, "/plugins/verify", Empty{}, List[Plugin]{},
+		"Hashes every plugin anew and compares it with the lock file.").
+		on(Local, "plugins:read"),
+	read(OpDoctor, "/doctor", Empty{}, Doctor{},
+		"Tries what the daemon needs of this machine and says what came of it.").
+		on(Local, "instances:read"),
+	write(OpGC, "/gc", GCRequest{}, GCReport{},
+		"Removes trees and bytes that nothing refers to.").
+		on(Local, "instances:admin").as(Admin),
+	write(OpBackup, "/backup", BackupRequest{}, BackupReport{},
+		"Writes a verified copy of the record to a new directory.").
+		on(Local, "instances:admin").as(Admin),
 
 	remote(OpTokenCreate, Admin, "tokens:admin", "Makes a planner token."),
 	remote(OpTokenList, Read, "tokens:admin", "Lists planner tokens, without their secrets."),

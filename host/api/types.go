@@ -454,7 +454,7 @@ type AuditVerifyRequest struct {
 	Artifacts bool `json:"artifacts,omitempty"`
 }
 
-// AuditExportRequest names what to export (audit.export, run.export): the whole log or one run.
+// AuditExportRequest names what to export (audit.export): the whole log or one run of it.
 type AuditExportRequest struct {
 	RunID string `json:"run_id,omitempty"`
 }
