@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// environmentReaders may look at the environment; everybody else is told.
-var environmentReaders = []string{"host/internal/cli"}
+// environmentReaders may look at the environment; everybody else is told. sdk/plugin is what the main
+// of every plugin consists of.
+var environmentReaders = []string{"host/internal/cli", "sdk/plugin"}
 
 // talkers may print; everybody else logs or returns.
 var talkers = []string{"host/internal/cli", "scripts/..."}
