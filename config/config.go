@@ -3,6 +3,8 @@ package config
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/zclconf/go-cty/cty"
 )
 
 // Config is a configuration without errors: every reference resolves, every default is filled in.
@@ -131,8 +133,9 @@ type Variable struct {
 
 // Condition is the compiled `when` expression of a gate. Eval is pure and safe for concurrent use.
 type Condition struct {
-	Text string
-	Eval func(Facts) (bool, error)
+	Text  string
+	Eval  func(Facts) (bool, error)
+	bound map[string]cty.Value // what Text takes from variables and locals
 }
 
 // Facts are what a Condition may ask about a diff.

@@ -1,6 +1,11 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+
 	"github.com/drawspan/drawspan/config"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
@@ -10,23 +15,124 @@ type Host struct {
 	Home       string
 	Path       string // PATH, searched for the go command
 	GoRoot     string // GOROOT, or ""
+	GoPath     string // GOPATH, or ""
 	GoModCache string // GOMODCACHE, or ""
 	GoCache    string // GOCACHE, or ""
-	GoPath     string // GOPATH, or ""
 	CacheHome  string // XDG_CACHE_HOME, or ""
 }
 
-// Change is one difference between two configurations.
-type Change struct {
-	Block   string // workspace "api"
-	Op      string // add, change or remove
-	Detail  string
-	Widens  bool // gives authority that was not there
-	Restart bool // takes effect at the next start only
-}
+// defaultOutput caps the stream of an attempt whose sandbox does not say; every declared one does.
+const defaultOutput = 64 << 20
 
 // Compile makes the policy. It is nil when the diagnostics have errors.
-func Compile(cfg *config.Config, host Host) (*work.Policy, config.Diagnostics) { return nil, nil }
+func Compile(cfg *config.Config, host Host) (*work.Policy, config.Diagnostics) {
+	c := compiler{host: host, sandboxes: map[string]*work.SandboxPolicy{}}
+	p := &work.Policy{
+		Digest:      digest(cfg),
+		Workspaces:  map[string]*work.Workspace{},
+		Executors:   map[string]*work.ExecutorDecl{},
+		MaxParallel: int(cfg.Daemon.MaxParallel),
+		Output:      defaultOutput,
+		Grace:       cfg.Daemon.StopProtocol,
+		Stop: work.StopLadder{
+			Protocol: cfg.Daemon.StopProtocol, Interrupt: cfg.Daemon.StopInterrupt, Terminate: cfg.Daemon.StopTerminate,
+		},
+	}
+	for _, s := range cfg.Sandboxes {
+		c.sandboxes[s.Name] = c.sandbox(s)
+	}
+	for _, e := range cfg.Executors {
+		p.Executors[e.Name] = &work.ExecutorDecl{
+			Name: e.Name, Plugin: e.Plugin, Config: slices.Clone(e.Config), Sandbox: c.of(e.Sandbox), Declared: e.Declared(),
+			Question: work.QuestionPolicy{Deadline: e.QuestionDeadline, Default: e.QuestionDefault},
+		}
+	}
+	for _, w := range cfg.Workspaces {
+		p.Workspaces[w.Name] = c.workspace(w)
+	}
+	if c.diags.HasErrors() {
+		return nil, c.diags
+	}
+	return p, c.diags
+}
 
-// Diff lists what changes from one configuration to another, in a stable order.
-func Diff(old, next *config.Config) []Change { return nil }
+// digest names the effective configuration. Two files that mean the same have the same digest; sensitive
+// values are masked first, so it tells nothing of them.
+func digest(cfg *config.Config) string {
+	sum := sha256.Sum256(cfg.Effective())
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+type compiler struct {
+	host      Host
+	sandboxes map[string]*work.SandboxPolicy
+	diags     config.Diagnostics
+}
+
+// of is an own copy of a compiled sandbox, nil for the name of none.
+func (c *compiler) of(name string) *work.SandboxPolicy {
+	s := c.sandboxes[name]
+	if s == nil {
+		return nil
+	}
+	own := *s
+	own.Read, own.Env = slices.Clone(s.Read), maps.Clone(s.Env)
+	own.Toolchains = make([]work.Toolchain, 0, len(s.Toolchains))
+	for _, t := range s.Toolchains {
+		t.Read, t.Overlay, t.Path, t.Env = slices.Clone(t.Read), slices.Clone(t.Overlay), slices.Clone(t.Path), maps.Clone(t.Env)
+		own.Toolchains = append(own.Toolchains, t)
+	}
+	return &own
+}
+
+func (c *compiler) sandbox(s *config.Sandbox) *work.SandboxPolicy {
+	out := &work.SandboxPolicy{
+		Name: s.Name, Level: s.Level, OnShortfall: s.OnShortfall, Floor: s.Floor,
+		Read: slices.Clone(s.Read), Env: maps.Clone(s.Env),
+		Processes: int(s.Processes), OpenFiles: int(s.OpenFiles), FileSize: s.FileSize,
+		Tmp: s.Tmp, Output: s.Output, Wall: s.Wall, Declared: s.Declared(),
+	}
+	for _, t := range s.Toolchains {
+		if tc, ok := c.toolchain(t); ok {
+			out.Toolchains = append(out.Toolchains, tc)
+		}
+	}
+	return out
+}
+
+func (c *compiler) workspace(w *config.Workspace) *work.Workspace {
+	out := &work.Workspace{
+		Name: w.Name, Root: w.Root, Base: w.Base, Bases: slices.Clone(w.Bases), Executors: slices.Clone(w.Executors),
+		Provision: slices.Clone(w.Provision), Wall: w.Wall, Parallel: int(w.MaxParallel), Declared: w.Declared(),
+		Paths: work.PathRules{Write: slices.Clone(w.Write), Forbid: slices.Clone(w.Forbid)},
+	}
+	if !slices.Contains(out.Bases, out.Base) {
+		out.Bases = append(out.Bases, out.Base)
+	}
+	for _, g := range w.Gates {
+		out.Gates = append(out.Gates, work.GateRule{
+			Name: g.Name, Validator: g.Validator, Config: slices.Clone(g.Config), Sandbox: c.of(g.Sandbox),
+			Needs: slices.Clone(g.Needs), OnFail: g.OnFail, Optional: g.Optional, When: condition(g.When),
+			Hold: g.Hold, Deadline: g.Deadline, Default: g.Default, Wall: g.Wall, Declared: g.Declared(),
+		})
+	}
+	return out
+}
+
+// condition lets a config.Condition judge the facts that gates have.
+func condition(c *config.Condition) *work.Condition {
+	if c == nil {
+		return nil
+	}
+	eval := c.Eval
+	return &work.Condition{Text: c.Text, Eval: func(d work.DiffFacts) (bool, error) {
+		f := config.Facts{Files: len(d.Files), Insertions: d.Insertions, Deletions: d.Deletions, Binary: d.Binary}
+		for _, file := range d.Files {
+			f.Paths = append(f.Paths, file.Path)
+			if file.OldPath != "" && file.OldPath != file.Path {
+				f.Paths = append(f.Paths, file.OldPath)
+			}
+		}
+		return eval(f)
+	}}
+}

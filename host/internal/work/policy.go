@@ -13,7 +13,15 @@ type Policy struct {
 	Executors   map[string]*ExecutorDecl
 	MaxParallel int
 	Output      int64         // default cap of one attempt's stream in bytes
-	Grace       time.Duration // how long the stop ladder waits at each rung
+	Grace       time.Duration // how long the stop ladder waits at its first rung
+	Stop        StopLadder
+}
+
+// StopLadder says how long each rung waits before the next; after Terminate the namespace is killed.
+type StopLadder struct {
+	Protocol  time.Duration // after the executor was asked to stop
+	Interrupt time.Duration // after SIGINT
+	Terminate time.Duration // after SIGTERM
 }
 
 // Workspace is a repository root with its policy.

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// check looks at what one block alone cannot know, and at the world: names, paths, combinations.
+func (d *decoder) check() {
+	d.addDefaultSandbox()
+	d.checkDaemon()
+	d.checkPlugins()
+	for _, s := range d.cfg.Sandboxes {
+		d.checkSandbox(s)
+	}
+	d.checkExecutors()
+	for _, w := range d.cfg.Workspaces {
+		d.checkWorkspace(w)
+	}
+	d.checkRoots()
+}
+
+func (d *decoder) checkDaemon() {
+	m := &d.cfg.Daemon
+	where := m.Origin
+	if where.at.Filename == "" {
+		where.at = d.cfg.at // the default's problems need some place
+	}
+	if p, ok := d.anchored(&where, "state_dir", m.StateDir); ok {
+		m.StateDir = p
+		if p == "/" {
+			d.rep.at(m.At("state_dir"), problem{code: codeValue, summary: "state_dir must not be /"})
+		}
+	}
+	if p, ok := d.anchored(&where, "log.file", m.LogFile); ok {
+		m.LogFile = p
+	}
+	if m.RunAs != "" && !userPattern.MatchString(m.RunAs) {
+		d.rep.at(m.At("run_as"), problem{code: codeName, summary: fmt.Sprintf("run_as %s is no user name", quoted(m.RunAs))})
+	}
+	if m.RunAs == "root" || m.RunAs == "0" {
+		d.rep.at(m.At("run_as"), problem{code: codeValue, summary: "run_as must not be root", hint: "name an unprivileged user"})
+	}
+	d.checkListen(m)
+}
+
+// checkListen accepts loopback addresses only. A host name is refused too: what it resolves to is
+// decided elsewhere.
+func (d *decoder) checkListen(m *Daemon) {
+	if m.Listen == "" {
+		return
+	}
+	where := m.At("listen")
+	at, err := netip.ParseAddrPort(m.Listen)
+	if err == nil && at.Addr().IsLoopback() && at.Addr().Zone() == "" && !at.Addr().Is4In6() {
+		return
+	}
+	if err == nil {
+		d.rep.at(where, problem{code: codeNotLoopback, summary: fmt.Sprintf("listen %s is not a loopback address", quoted(m.Listen)),
+			detail: "The daemon is never reachable from other machines.", hint: fmt.Sprintf("write 127.0.0.1:%d", at.Port())})
+		return
+	}
+	host, port, _ := strings.Cut(m.Listen, ":")
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil && host != "" && !strings.Contains(host, ":") {
+		d.rep.at(where, problem{code: codeNotLoopback, summary: fmt.Sprintf("listen %s names a host, which may resolve to any address", quoted(m.Listen)),
+			detail: "The daemon is never reachable from other machines.", hint: fmt.Sprintf("write 127.0.0.1:%d", n)})
+		return
+	}
+	p := problem{code: codeNotLoopback, summary: fmt.Sprintf("listen %s is not a loopback address with a port", quoted(m.Listen)), hint: "for example: 127.0.0.1:7070, or [::1]:7070"}
+	d.rep.at(where, p)
+}
+
+func (d *decoder) checkPlugins() {
+	for _, p := range d.cfg.Plugins {
+		if dir, ok := d.directory(&p.Origin, "dir", p.Dir); ok {
+			p.Dir = dir
+			d.outsideState(&p.Origin, "dir", dir)
+		}
+	}
+}
+
+func (d *decoder) checkExecutors() {
+	for _, e := range d.cfg.Executors {
+		d.sandboxNamed(&e.Origin, e.Sandbox)
+	}
+}
+
+// sandboxNamed reports a sandbox that is not declared.
+func (d *decoder) sandboxNamed(o *Origin, name string) {
+	if name == "" || d.cfg.Sandbox(name) != nil {
+		return
+	}
+	d.unknownName(o.At("sandbox"), "sandbox", name, names(d.cfg.Sandboxes, func(s *Sandbox) string { return s.Name }))
+}
+
+func (d *decoder) unknownName(where Range, kind, name string, known []string) {
+	d.rep.at(where, problem{code: codeReference, summary: fmt.Sprintf("%s %s is not declared", kind, quoted(name)), hint: meant(name, known, kind)})
+}
+
+func names[T any](all []T, of func(T) string) []string {
+	out := make([]string, 0, len(all))
+	for _, x := range all {
+		out = append(out, of(x))
+	}
+	return out
+}
+
+// addDefaultSandbox makes the sandbox that gates fall back to explicit, with its defaults.
+func (d *decoder) addDefaultSandbox() {
+	used := slices.ContainsFunc(d.cfg.Workspaces, func(w *Workspace) bool {
+		return slices.ContainsFunc(w.Gates, func(g *Gate) bool { return g.Sandbox == defaultSandbox })
+	})
+	if !used || d.cfg.Sandbox(defaultSandbox) != nil {
+		return
+	}
+	s := &Sandbox{Name: defaultSandbox, Origin: Origin{block: `sandbox "default"`}}
+	fields := tagged(s)
+	each(&sandboxSchema, "", func(dotted string, k *key) {
+		if f, ok := fields[dotted]; ok && k.def != "" {
+			d.preset(k, f)
+		}
+	})
+	d.cfg.Sandboxes = append(d.cfg.Sandboxes, s)
+}

@@ -1,0 +1,176 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+func (d *decoder) checkWorkspace(w *Workspace) {
+	if root, ok := d.directory(&w.Origin, "root", w.Root); ok {
+		w.Root = root
+		d.outsideState(&w.Origin, "root", root)
+		d.checkProvision(w)
+	} else {
+		w.Root = ""
+	}
+	if why := badRef(w.Base, false); w.Base != "" && why != "" {
+		d.rep.at(w.At("base"), problem{code: codeValue, summary: fmt.Sprintf("base %s is no ref: %s", quoted(w.Base), why)})
+	}
+	for i, b := range w.Bases {
+		if why := badRef(b, true); why != "" {
+			d.rep.at(w.element("bases", i), problem{code: codeGlob, summary: fmt.Sprintf("%s is no glob over refs: %s", quoted(b), why)})
+		}
+	}
+	if len(w.Bases) == 0 && w.Base != "" {
+		w.Bases = []string{w.Base}
+	}
+	known := names(d.cfg.Executors, func(e *Executor) string { return e.Name })
+	for i, e := range w.Executors {
+		if !slices.Contains(known, e) {
+			d.unknownName(w.element("executors", i), "executor", e, known)
+		}
+	}
+	d.checkPaths(w)
+	d.checkGates(w)
+}
+
+// element is the place of one element of a list, or of the list.
+func (o Origin) element(key string, i int) Range {
+	if r, ok := o.keys[fmt.Sprintf("%s[%d]", key, i)]; ok {
+		return r
+	}
+	return o.At(key)
+}
+
+// checkPaths refuses globs that cannot work, and limits that no gate would judge.
+func (d *decoder) checkPaths(w *Workspace) {
+	for _, l := range []struct {
+		key   string
+		globs []string
+	}{{"paths.write", w.Write}, {"paths.forbid", w.Forbid}} {
+		for i, g := range l.globs {
+			if why := badGlob(g); why != "" {
+				d.rep.at(w.element(l.key, i), problem{code: codeGlob, summary: fmt.Sprintf("%s: %s", quoted(g), why)})
+			}
+		}
+	}
+	key := "paths.forbid"
+	switch {
+	case w.Has("paths.write"):
+		key = "paths.write"
+	case !w.Has(key):
+		return
+	}
+	if slices.ContainsFunc(w.Gates, func(g *Gate) bool { return g.Validator == pathsValidator && g.binds() }) {
+		return
+	}
+	p := problem{code: codeUnenforced, summary: fmt.Sprintf("%s limits paths, but no gate judges them", w.block),
+		hint: `add: gate "paths" { validator = "paths" }`}
+	for _, g := range w.Gates {
+		if g.Validator == pathsValidator {
+			p.detail = fmt.Sprintf("Gate %q does not bind: it is optional, has a condition, or only warns.", g.Name)
+			p.hint = fmt.Sprintf("take optional, when and on_fail = \"warn\" out of gate %q", g.Name)
+		}
+	}
+	d.rep.at(w.At(key), p)
+}
+
+// binds reports whether every result must pass the gate.
+func (g *Gate) binds() bool {
+	return !g.Optional && g.When == nil && !g.Has("when") && g.OnFail != "warn"
+}
+
+// checkProvision keeps what is copied into trees inside the root.
+func (d *decoder) checkProvision(w *Workspace) {
+	for i, p := range w.Provision {
+		where := w.element("provision.copy", i)
+		switch {
+		case !filepath.IsLocal(p) || climbs(p) || clean(p) != p || filepath.Clean(p) == ".":
+			d.rep.at(where, problem{code: codeOutside, summary: fmt.Sprintf("%s is not a path inside the root", quoted(p)), hint: "write it relative to the root, without .."})
+			continue
+		case strings.ContainsAny(p, "*?"):
+			d.rep.at(where, problem{code: codeGlob, summary: fmt.Sprintf("%s: provision takes paths, not globs", quoted(p)), hint: "name each file or directory"})
+			continue
+		case slices.Contains(strings.Split(filepath.Clean(p), "/"), ".git"):
+			d.rep.at(where, problem{code: codeExposed, summary: fmt.Sprintf("%s is git's own", quoted(p)), hint: "leave it out; trees have their own git directory"})
+			continue
+		}
+		w.Provision[i] = filepath.Clean(p)
+		full := filepath.Join(w.Root, p)
+		real, err := filepath.EvalSymlinks(full)
+		switch {
+		case os.IsNotExist(err):
+			d.rep.warn(where, problem{code: codePathMissing, summary: fmt.Sprintf("%s is not there yet; an attempt needs it", quoted(p)), hint: "create it before the first run"})
+		case err != nil:
+			d.rep.at(where, problem{code: codePathMissing, summary: fmt.Sprintf("%s cannot be looked at: %s", quoted(p), cause(err))})
+		case !within(real, w.Root):
+			d.rep.at(where, problem{code: codeOutside, summary: fmt.Sprintf("%s leads through a symlink out of the root, to %s", quoted(p), quoted(real)), hint: "copy the file into the root"})
+		}
+	}
+}
+
+// checkRoots refuses two workspaces on one directory, and reports each pair once.
+func (d *decoder) checkRoots() {
+	first := map[string]*Workspace{}
+	for _, w := range d.cfg.Workspaces {
+		if w.Root == "" {
+			continue
+		}
+		other := first[w.Root]
+		if other == nil {
+			other = sameFile(w.Root, first)
+		}
+		if other != nil {
+			d.rep.at(w.At("root"), problem{code: codeSharedRoot, summary: fmt.Sprintf("%s has the root of %s", w.block, other.block),
+				detail: fmt.Sprintf("The first one is at %s.", other.Declared()), hint: "make one workspace of the two"})
+			continue
+		}
+		first[w.Root] = w
+	}
+}
+
+// sameFile finds the workspace whose root is the same directory under another name, as bind mounts and
+// file systems without case make it.
+func sameFile(root string, all map[string]*Workspace) *Workspace {
+	info, err := os.Stat(root)
+	if err != nil {
+		return nil
+	}
+	for other, w := range all {
+		if o, err := os.Stat(other); err == nil && os.SameFile(info, o) {
+			return w
+		}
+	}
+	return nil
+}
+
+// badRef says why a text is no ref name, by git's rules; with glob, * and ? may stand for anything.
+func badRef(ref string, glob bool) string {
+	plain := ref
+	if glob {
+		plain = strings.NewReplacer("*", "x", "?", "x").Replace(ref)
+	}
+	switch {
+	case ref == "":
+		return "it is empty"
+	case len(ref) > 255:
+		return "it is too long"
+	case strings.HasPrefix(ref, "-"):
+		return "it begins with -"
+	case strings.HasPrefix(ref, "/"), strings.HasSuffix(ref, "/"), strings.Contains(ref, "//"):
+		return "it begins or ends with /, or has // in it"
+	case strings.ContainsAny(plain, " ~^:?*[\\") || clean(ref) != ref:
+		return "git allows no space and none of ~ ^ : ? * [ \\ in refs"
+	case strings.Contains(ref, ".."), strings.Contains(ref, "@{"), strings.HasSuffix(ref, "."), plain == "@":
+		return "git allows no .., no @{ and no . at the end"
+	}
+	for _, part := range strings.Split(ref, "/") {
+		if strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock") {
+			return "no part of a ref begins with . or ends with .lock"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,161 @@
+package config
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Setting is one key with its effective value, default or written.
+type Setting struct {
+	Block string // header of the block: workspace "api" gate "tests"
+	Key   string // "limits.wall"
+	Value any    // plain JSON value; sensitive parts are masked
+	Count int64  // a number, bytes, nanoseconds, or 1 for true
+	real  string // the whole value, for Same
+}
+
+// Same reports whether two settings have the same value, sensitive parts included.
+func (s Setting) Same(other Setting) bool { return s.real == other.real }
+
+// member is a block of a Config with its place in the effective configuration.
+type member struct {
+	place  []string
+	origin *Origin
+	schema *block
+	dst    any
+	free   json.RawMessage // the config block; nil where there is none
+}
+
+func (c *Config) members() []member {
+	all := []member{{[]string{"daemon"}, &c.Daemon.Origin, &daemonSchema, &c.Daemon, nil}}
+	for _, p := range c.Plugins {
+		all = append(all, member{[]string{"plugin", p.Name}, &p.Origin, &pluginSchema, p, nil})
+	}
+	for _, s := range c.Sandboxes {
+		place := []string{"sandbox", s.Name}
+		all = append(all, member{place, &s.Origin, &sandboxSchema, s, nil})
+		for _, t := range s.Toolchains {
+			all = append(all, member{slices.Concat(place, []string{"toolchain", t.Name}), &t.Origin, sandboxSchema.block("toolchain"), t, nil})
+		}
+	}
+	for _, e := range c.Executors {
+		all = append(all, member{[]string{"executor", e.Name}, &e.Origin, &executorSchema, e, e.Config})
+	}
+	for _, w := range c.Workspaces {
+		place := []string{"workspace", w.Name}
+		all = append(all, member{place, &w.Origin, &workspaceSchema, w, nil})
+		for _, g := range w.Gates {
+			all = append(all, member{slices.Concat(place, []string{"gate", g.Name}), &g.Origin, &gateSchema, g, g.Config})
+		}
+	}
+	return all
+}
+
+// settings are the member's keys in the order of the schema.
+func (m member) settings() []Setting {
+	var out []Setting
+	fields := tagged(m.dst)
+	each(m.schema, "", func(dotted string, k *key) {
+		f, ok := fields[dotted]
+		if !ok {
+			return
+		}
+		masked, whole := k.write(f)
+		if v, ok := m.origin.masked[dotted]; ok {
+			masked = v
+		}
+		out = append(out, Setting{Block: m.origin.block, Key: dotted, Value: masked, Count: count(f), real: encode(whole)})
+	})
+	if m.free != nil {
+		s := Setting{Block: m.origin.block, Key: "config", Value: m.free, real: string(m.free)}
+		if v, ok := m.origin.masked["config"]; ok {
+			s.Value = v
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func count(f reflect.Value) int64 {
+	switch {
+	case f.CanInt():
+		return f.Int()
+	case f.Kind() == reflect.Bool && f.Bool():
+		return 1
+	}
+	return 0
+}
+
+// write is a field's value as an operator would write it: masked to show, whole to compare.
+func (k *key) write(f reflect.Value) (masked, whole any) {
+	switch v := f.Interface().(type) {
+	case time.Duration:
+		masked = durationText(v)
+	case int64:
+		if masked = v; k.kind == size {
+			masked = sizeText(v)
+		}
+	case *Condition:
+		if v == nil {
+			return "", ""
+		}
+		return v.shown(true), v.shown(false)
+	case []string:
+		masked = append([]string{}, v...)
+	default:
+		masked = v
+	}
+	return masked, masked
+}
+
+// shown is the condition with the values that it takes from elsewhere.
+func (c *Condition) shown(mask bool) string {
+	s := c.Text
+	for i, name := range slices.Sorted(maps.Keys(c.bound)) {
+		sep := ", "
+		if i == 0 {
+			sep = " with "
+		}
+		s += sep + name + " = " + encode(shown(c.bound[name], mask))
+	}
+	return s
+}
+
+// Settings lists every key of every block with its effective value.
+func (c *Config) Settings() []Setting {
+	var out []Setting
+	for _, m := range c.members() {
+		out = append(out, m.settings()...)
+	}
+	return out
+}
+
+// Effective is the configuration in force as canonical JSON: defaults filled in, names and lists in a
+// fixed order, sensitive values masked, no places. Equal text means equal meaning, up to what is masked.
+func (c *Config) Effective() json.RawMessage {
+	top := map[string]any{"version": c.Version}
+	for _, m := range c.members() {
+		into := descend(top, m.place)
+		for _, s := range m.settings() {
+			parts := strings.Split(s.Key, ".")
+			descend(into, parts[:len(parts)-1])[parts[len(parts)-1]] = s.Value
+		}
+	}
+	return json.RawMessage(encode(top))
+}
+
+func descend(top map[string]any, place []string) map[string]any {
+	for _, name := range place {
+		next, ok := top[name].(map[string]any)
+		if !ok {
+			next = map[string]any{}
+			top[name] = next
+		}
+		top = next
+	}
+	return top
+}

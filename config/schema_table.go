@@ -1,0 +1,196 @@
+package config
+
+import "time"
+
+const (
+	second = int64(time.Second)
+	minute = int64(time.Minute)
+	hour   = int64(time.Hour)
+	day    = 24 * hour
+
+	kib = int64(1) << 10
+	mib = int64(1) << 20
+	gib = int64(1) << 30
+)
+
+// Names of keys and files that more than one row or check mentions.
+const (
+	defaultSandbox = "default"
+	pathsValidator = "paths"
+)
+
+// root is the whole language.
+var root = block{
+	keys: []key{
+		{name: "version", kind: number, required: true, doc: "Version of the language. This drawspan reads version 1."},
+	},
+	blocks: []block{
+		daemonSchema, pluginSchema, sandboxSchema, executorSchema, workspaceSchema, variableSchema,
+		{name: "locals", many: true, free: true, doc: "Named values: `local.<name>` anywhere below."},
+		{name: "relay", label: "name", many: true, doc: "A relay that planners reach this machine through.",
+			soon: "leave the block out; this version works on one machine"},
+		{name: "client", label: "name", many: true, doc: "What a planner on this machine may do.",
+			soon: "leave the block out; only the operator's own command line is served"},
+	},
+}
+
+var daemonSchema = block{
+	name: "daemon", doc: "The daemon itself. May be left out.",
+	keys: []key{
+		{name: "state_dir", kind: path, def: `"~/.local/state/drawspan"`,
+			doc: "Where the record, artifacts, mirrors and trees are kept. Neither inside a workspace root nor around one."},
+		{name: "max_parallel", kind: number, def: "4", min: 1, max: 256, doc: "Live attempts at once, over all workspaces."},
+		{name: "listen", kind: text, doc: "A loopback address such as `127.0.0.1:7070` for the API and console; nothing listens on a network port without it."},
+		{name: "run_as", kind: text, doc: "User that the daemon becomes when it is started as root; as root it refuses to start without."},
+		{name: "shutdown_grace", kind: duration, def: `"30s"`, min: 1, max: hour, doc: "How long a stopping daemon waits for live attempts before it stops them."},
+	},
+	blocks: []block{
+		{name: "log", doc: "The daemon's own log.", keys: []key{
+			{name: "level", kind: text, def: `"info"`, enum: []string{"trace", "debug", "info", "warn", "error"}, doc: "Least level written."},
+			{name: "format", kind: text, def: `"text"`, enum: []string{"text", "json"}, doc: "Lines for people or for programs."},
+			{name: "file", kind: path, doc: "File to append to; standard error without it."},
+		}},
+		{name: "stop", doc: "The stop ladder: how long each rung waits. After the last one the kernel kills every process of the attempt.", keys: []key{
+			{name: "protocol", kind: duration, def: `"5s"`, min: second / 10, max: 5 * minute, doc: "After asking the executor to stop."},
+			{name: "interrupt", kind: duration, def: `"5s"`, min: second / 10, max: 5 * minute, doc: "After SIGINT."},
+			{name: "terminate", kind: duration, def: `"5s"`, min: second / 10, max: 5 * minute, doc: "After SIGTERM."},
+		}},
+		{name: "retention", doc: "How long bodies and artifacts are kept.", soon: "leave the block out; everything is kept"},
+	},
+}
+
+var pluginSchema = block{
+	name: "plugin", label: "kind-name", many: true,
+	doc: "Where a plugin's program is, when it is not beside the others: `plugin \"executor-acme\"` is the program `drawspan-executor-acme`. Its bytes are pinned by `drawspan plugin lock`.",
+	keys: []key{
+		{name: "dir", kind: path, required: true, doc: "Directory that holds the program."},
+		{name: "source", kind: text, doc: "Address to install from.", soon: "put the program into a directory, name it with dir, and run: drawspan plugin lock"},
+		{name: "version", kind: text, doc: "Version to install.", soon: "leave it out; drawspan.lock.hcl pins the exact bytes of the program"},
+	},
+}
+
+var sandboxSchema = block{
+	name: "sandbox", label: "name", many: true,
+	doc: "What a process may see and use. A sandbox named `default` serves gates that name none; undeclared, it has the defaults below.",
+	keys: []key{
+		{name: "level", kind: text, def: `"isolated"`, enum: []string{"off", "guarded", "isolated", "strict", "vm"},
+			doc: "Required level; an attempt below it is refused. `strict` needs `on_shortfall = \"degrade\"` and a `floor` in this version, `vm` is not supported yet."},
+		{name: "on_shortfall", kind: text, def: `"refuse"`, enum: []string{"refuse", "degrade"}, doc: "What happens where the machine cannot give the level."},
+		{name: "floor", kind: text, enum: []string{"guarded", "isolated", "strict"}, doc: "Lowest level accepted with `on_shortfall = \"degrade\"`."},
+		{name: "accept_unsandboxed", kind: boolean, def: "false", doc: "Must be true for level `off`: programs then run with all of the daemon's rights."},
+		{name: "backend", kind: text, doc: "How the sandbox is built.", soon: "leave it out; there is one backend"},
+	},
+	blocks: []block{
+		{name: "toolchain", label: "name", many: true, doc: "A preset of read-only paths and variables. `go`: Go root, module cache and build cache, offline.", keys: []key{
+			{name: "root", kind: path, doc: "Go root. Default: where the first go command in PATH belongs."},
+			{name: "module_cache", kind: path, doc: "Module cache, mounted read-only. Default: GOMODCACHE, else `~/go/pkg/mod`."},
+			{name: "build_cache", kind: path, doc: "Build cache, mounted with a throw-away layer. Default: GOCACHE, else `~/.cache/go-build`."},
+		}},
+		{name: "filesystem", doc: "More of the host's files.", keys: []key{
+			{name: "read", kind: texts, def: "[]", doc: "Absolute paths mounted read-only at the same place. Not the home directory, not the state directory."},
+			{name: "write", kind: texts, doc: "Paths outside the worktree to write to.", soon: "leave it out; only the worktree, /tmp and a private home are writable"},
+			{name: "toolchain", kind: texts, doc: "Paths to read and execute.", soon: "use read, or toolchain \"go\" { }"},
+			{name: "protect", kind: texts, doc: "Paths of the worktree that stay read-only.", soon: "use paths { forbid = [...] } in the workspace"},
+			{name: "sensitive", kind: text, doc: "What happens with sensitive files.", soon: "use paths { forbid = [...] } in the workspace"},
+			{name: "home", kind: text, doc: "Which home a process has.", soon: "leave it out; the home is private and thrown away"},
+			{name: "tmp", kind: size, doc: "Size of /tmp.", soon: "use limits { tmp = ... }"},
+		}},
+		{name: "env", doc: "The environment inside. Nothing of the daemon's is passed on.", keys: []key{
+			{name: "set", kind: table, def: "{}", doc: "Variables to set. Names starting with DRAWSPAN_ are reserved."},
+			{name: "pass", kind: texts, doc: "Variables to pass on.", soon: "use set = { ... } with the values"},
+		}},
+		limitsSchema,
+		{name: "network", doc: "What may be reached.", soon: "leave the block out; there is no network inside"},
+		{name: "credential", label: "name", many: true, doc: "A secret that is handed in.", soon: "leave the block out; no secret is handed in"},
+		{name: "git", doc: "How git sees the repository.", soon: "leave the block out"},
+		{name: "syscalls", doc: "More system calls.", soon: "leave the block out"},
+	},
+}
+
+var limitsSchema = block{
+	name: "limits", doc: "Upper bounds, enforced by the kernel or by the daemon.",
+	keys: []key{
+		{name: "processes", kind: number, def: "512", min: 4, max: 65536, doc: "Processes and threads at once."},
+		{name: "open_files", kind: number, def: "4096", min: 32, max: 1 << 20, doc: "Open files of one process."},
+		{name: "file_size", kind: size, def: `"2GiB"`, min: mib, max: 1024 * gib, doc: "Size of one written file."},
+		{name: "output", kind: size, def: `"64MiB"`, min: 64 * kib, max: 64 * gib, doc: "Size of an attempt's stream; exceeding it ends the attempt."},
+		{name: "tmp", kind: size, def: `"512MiB"`, min: mib, max: 256 * gib, doc: "Size of the private /tmp."},
+		{name: "wall", kind: duration, def: `"30m"`, min: second, max: 7 * day, doc: "Time that one process tree may run."},
+		{name: "memory", kind: size, doc: "Memory of all processes.", soon: "leave it out; processes, file_size and wall are enforced"},
+		{name: "disk", kind: size, doc: "Size of the writable tree.", soon: "leave it out; file_size bounds single files"},
+		{name: "cpu", kind: number, doc: "Processor share.", soon: "leave it out; wall bounds the time"},
+	},
+}
+
+var executorSchema = block{
+	name: "executor", label: "name", many: true, doc: "A way to perform an attempt: a plugin, its configuration and its sandbox.",
+	keys: []key{
+		{name: "plugin", kind: ident, required: true, doc: "Plugin: `command` is the program `drawspan-executor-command`."},
+		{name: "sandbox", kind: ident, required: true, doc: "A declared sandbox."},
+	},
+	blocks: []block{
+		{name: "config", free: true, doc: "The plugin's own keys."},
+		{name: "questions", doc: "What happens with questions and permission requests of the executor.", keys: []key{
+			{name: "deadline", kind: duration, def: `"10m"`, min: second, max: 30 * day, doc: "How long one waits for an answer."},
+			{name: "default", kind: text, def: `"deny"`, enum: []string{"deny", "allow"}, doc: "What a permission request gets when nobody answers; a question stays unanswered."},
+		}},
+		{name: "permissions", doc: "Rules that answer permission requests.", soon: "use questions { deadline, default }; every request goes to a person"},
+	},
+}
+
+var workspaceSchema = block{
+	name: "workspace", label: "name", many: true, doc: "A repository in which runs may be opened, with everything that is allowed there.",
+	keys: []key{
+		{name: "root", kind: path, required: true, doc: "The repository: absolute or `~/...`, an existing directory, no symlink in it, no two workspaces on one."},
+		{name: "base", kind: text, required: true, doc: "Ref that a run starts from when it names none."},
+		{name: "bases", kind: texts, def: "[]", doc: "Globs over refs that a run may start from. The base is always among them."},
+		{name: "executors", kind: idents, required: true, doc: "Executors that may run here, and no others."},
+		{name: "max_parallel", kind: number, def: "0", min: 0, max: 256, doc: "Live attempts here at once; 0 for the daemon's limit."},
+	},
+	blocks: []block{
+		{name: "paths", doc: "Which paths a result may change. Needs a gate with `validator = \"paths\"`.", keys: []key{
+			{name: "write", kind: texts, def: `["**"]`, doc: "Globs; a changed path must match one."},
+			{name: "forbid", kind: texts, def: "[]", doc: "Globs; a changed path must match none."},
+		}},
+		{name: "provision", doc: "Files of the root that git does not know.", keys: []key{
+			{name: "copy", kind: texts, def: "[]", doc: "Paths relative to the root, copied into every tree and never part of a result."},
+		}},
+		{name: "budget", doc: "Upper bounds of one attempt.", keys: []key{
+			{name: "wall", kind: duration, def: `"1h"`, min: second, max: 7 * day, doc: "Time of one attempt, gates included."},
+			{name: "tokens", kind: number, doc: "Model tokens.", soon: "leave it out; use wall"},
+		}},
+		gateSchema,
+		{name: "share", label: "relay", many: true, doc: "What planners behind a relay may do here.", soon: "leave the block out; nothing is shared"},
+	},
+}
+
+var gateSchema = block{
+	name: "gate", label: "name", many: true, doc: "A rule that every result must pass: a validator, a person, or both.",
+	keys: []key{
+		{name: "validator", kind: ident, doc: "Plugin that judges: `command` is the program `drawspan-validator-command`."},
+		{name: "sandbox", kind: ident, doc: "Sandbox of the validator. Default: `default`."},
+		{name: "needs", kind: idents, def: "[]", doc: "Gates of this workspace that must pass first."},
+		{name: "on_fail", kind: text, def: `"fail"`, enum: []string{"fail", "hold", "warn"}, doc: "What a failed or erring validator means: the step is rejected, a person decides, or it is only shown."},
+		{name: "optional", kind: boolean, def: "false", doc: "Evaluated only when a dispatch asks for it."},
+		{name: "when", kind: condition, doc: "Condition over the diff; the gate passes without being evaluated where it is false."},
+		{name: "hold", kind: text, doc: "A person must allow the result; this is what they are asked."},
+		{name: "deadline", kind: duration, def: `"24h"`, min: second, max: 90 * day, doc: "How long a hold waits."},
+		{name: "default", kind: text, def: `"fail"`, enum: []string{"pass", "fail"}, doc: "The verdict when the deadline comes."},
+		{name: "wall", kind: duration, min: second, max: 7 * day, doc: "Time of the validator, below its sandbox's limit."},
+	},
+	blocks: []block{
+		{name: "config", free: true, doc: "The validator's own keys."},
+	},
+}
+
+var variableSchema = block{
+	name: "variable", label: "name", many: true,
+	doc: "A value from outside: `var.<name>`. Later wins: default, from_env, DRAWSPAN_VAR_<name>, -var-file, -var.",
+	keys: []key{
+		{name: "type", kind: typeName, def: "any", doc: "string, number, bool, list(string), map(string) and the like."},
+		{name: "default", kind: anything, doc: "Value without another; a variable without a default must be given."},
+		{name: "description", kind: text, doc: "What it is for."},
+		{name: "sensitive", kind: boolean, def: "false", doc: "Keep the value out of messages, config show and the policy digest."},
+		{name: "from_env", kind: text, doc: "Environment variable of the daemon to read."},
+	},
+}
