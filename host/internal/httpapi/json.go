@@ -144,6 +144,9 @@ func join(path, key string) string {
 // a log line.
 func shown(path string) string {
 	const most = 80
+	if path == "" {
+		return `""` // a field without a name
+	}
 	if len(path) > most {
 		path = path[:most] + "..."
 	}

@@ -27,10 +27,7 @@ const (
 	maxStreams    = 256
 )
 
-var (
-	errStopping = errors.New("the daemon is stopping")
-	errBusy     = fault.New(fault.Unavailable, "%d streams are open already", maxStreams)
-)
+var errStopping = errors.New("the daemon is stopping")
 
 // Options are the parts of a Server. The durations have defaults.
 type Options struct {
@@ -226,7 +223,7 @@ func (s *Server) do(a *answer, r *http.Request, rt route, params map[string]stri
 		case s.streams <- struct{}{}:
 			defer func() { <-s.streams }()
 		default:
-			return errBusy
+			return fault.New(fault.Unavailable, "%d streams are open already", maxStreams)
 		}
 	}
 	resp, err := rt.handler.call(ctx, actor, req)
