@@ -111,7 +111,7 @@ func TestNothingNamesTheMachine(t *testing.T) {
 	})
 }
 
-func TestS50_ASecurityContactAndADisclosurePathExist(t *testing.T) {
+func TestS50_S70_ASecurityContactAndADisclosurePathExist(t *testing.T) {
 	text := strings.ToLower(read(t, ".github/SECURITY.md"))
 	for what, word := range map[string]string{
 		"how to report":                     "## how to report",

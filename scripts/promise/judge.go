@@ -24,14 +24,14 @@ type line struct {
 	Statement string `json:"statement"`
 	Test      string `json:"test"`
 	State     string `json:"state"`
-	note      string
+	note      string // of an open one the issue that owes it, otherwise what went wrong or is missing
 }
 
 // judge decides every promise from what its tests did.
 func judge(all []promise, found []proof, outcomes map[string]outcome, onlyListed bool) []line {
 	var lines []line
 	for _, p := range all {
-		l := line{ID: p.ID, Statement: p.Statement, State: open, note: "owed by: " + p.Owner}
+		l := line{ID: p.ID, Statement: p.Statement, State: open, note: p.Owner}
 		var tests []string
 		for _, f := range found {
 			if slices.Contains(f.ids, p.ID) && !playedElsewhere(f, found, outcomes) {
@@ -112,6 +112,10 @@ func table(lines []line, w io.Writer) {
 	count := map[string]int{}
 	for _, l := range lines {
 		count[l.State]++
+		if l.State == open {
+			fmt.Fprintf(w, "%-4s %-16s %s [%s]\n", l.ID, l.State, l.Statement, l.note)
+			continue
+		}
 		fmt.Fprintf(w, "%-4s %-16s %s\n", l.ID, l.State, l.Statement)
 		for _, t := range strings.Fields(l.Test) {
 			fmt.Fprintf(w, "     %-16s %s\n", "", t)

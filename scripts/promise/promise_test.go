@@ -128,7 +128,7 @@ func TestAPromiseIsHeldOnlyByATestThatRanAndPassed(t *testing.T) {
 	if got, want := lines["S12"].Test, "nested/in.TestS12_Nested"; got != want {
 		t.Errorf("S12: got test %q, want %q", got, want)
 	}
-	for _, part := range []string{"(needs a moon)", "(script skipped)", "broken promise", "(owed by: gates)"} {
+	for _, part := range []string{"(needs a moon)", "(script skipped)", "broken promise", "[gates]"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the output does not say %q:\n%s", part, text)
 		}
