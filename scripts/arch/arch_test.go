@@ -96,7 +96,7 @@ func TestRelayClosure(t *testing.T) {
 func TestRoomsOfTheMiddleRowMeetOnlyInTheDaemon(t *testing.T) {
 	tr := parsed(t)
 	middle := []string{"host/internal/store", "host/internal/loader", "host/internal/worktree", "host/internal/artifact",
-		"host/internal/gate", "host/internal/httpapi", "host/internal/dispatch"}
+		"host/internal/httpapi", "host/internal/dispatch"}
 	for _, dir := range middle {
 		others := slices.DeleteFunc(slices.Clone(middle), func(o string) bool { return o == dir })
 		refuse(t, unreachable(tr, dir, others...))
