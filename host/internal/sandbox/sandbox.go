@@ -2,66 +2,117 @@ package sandbox
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
-	"github.com/drawspan/drawspan/host/internal/work"
 )
 
 // Options say where things are.
 type Options struct {
 	Launcher string // path of drawspan-sandbox; read once, run from a sealed copy
-	StateDir string // never visible inside
-	Home     string // the operator's home; never visible inside
+	StateDir string // never visible inside, except for a tree or bind that is named
+	Home     string // the operator's home; never visible inside, except for what is named
 	Log      hclog.Logger
 }
 
-// Sandbox launches confined processes.
-type Sandbox struct{ opts Options }
-
-// Process is one launch.
-type Process struct{}
-
-// New prepares launches.
-func New(o Options) (*Sandbox, error) { return nil, fault.New(fault.NotSupported, "not built yet") }
-
-// Close removes what New prepared.
-func (s *Sandbox) Close() error { return nil }
-
-// Launch starts one confined process.
-func (s *Sandbox) Launch(ctx context.Context, r Request) (*Process, error) {
-	return nil, fault.New(fault.NotSupported, "not built yet")
+// Sandbox launches confined processes. Its methods may be called from several goroutines.
+type Sandbox struct {
+	log      hclog.Logger
+	launcher *pinned
+	ground   *ground
+	system   []spec.Mount
+	stateDir string // without symlinks
+	home     string // without symlinks; "" where there is none
+	homeID   identity
 }
 
-// Try tries every feature for real.
-func (s *Sandbox) Try(ctx context.Context) []Check { return nil }
+// New prepares launches: it seals a copy of the launcher, builds the view's /etc and puts the canaries
+// that every launch must fail to read. Close removes all of that.
+func New(o Options) (*Sandbox, error) {
+	stateDir, err := filepath.EvalSymlinks(o.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("find the state directory: %w", err)
+	}
+	s := &Sandbox{log: o.Log, stateDir: stateDir, system: systemMounts()}
+	if s.log == nil {
+		s.log = hclog.NewNullLogger()
+	}
+	if home, err := filepath.EvalSymlinks(o.Home); err == nil && filepath.IsAbs(home) {
+		s.home = home
+		if s.homeID, err = identify(home); err != nil {
+			return nil, fmt.Errorf("look at the home directory: %w", err)
+		}
+	}
+	if s.launcher, err = pin(o.Launcher); err != nil {
+		return nil, err
+	}
+	if s.ground, err = prepareGround(stateDir, s.home); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the sandbox's files: %w", err), s.launcher.close())
+	}
+	return s, nil
+}
 
-// Enforced is the vector to record.
-func (p *Process) Enforced() spec.Enforced { return spec.Enforced{} }
+// Close removes what New prepared. Launches must have ended.
+func (s *Sandbox) Close() error {
+	return errors.Join(s.ground.remove(), s.launcher.close())
+}
 
-// Level is the enforced level.
-func (p *Process) Level() string { return "" }
+// Launch starts one confined process. It returns when the payload runs, which is only after the
+// launcher's report was compared with the required level and every verification in it was true;
+// otherwise nothing of the payload was executed. ctx bounds the launch, not the process.
+func (s *Sandbox) Launch(ctx context.Context, r Request) (*Process, error) {
+	pl, err := s.plan(r)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.spawn(pl, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.begin(ctx, s, pl); err != nil {
+		return nil, p.abandon(ctx, err)
+	}
+	go p.watch(s.log)
+	return p, nil
+}
 
-// PID is the launcher's process id on the host.
-func (p *Process) PID() int { return 0 }
+// systemMounts are the parts of the host that every view has. On most systems /bin and its like are
+// links into /usr; where they are directories they are mounted.
+func systemMounts() []spec.Mount {
+	mounts := []spec.Mount{{Host: "/usr", Inside: "/usr", Mode: spec.ReadOnly}}
+	for _, dir := range []string{"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"} {
+		info, err := os.Lstat(dir)
+		switch {
+		case err != nil:
+		case info.Mode()&os.ModeSymlink != 0:
+			if target, err := os.Readlink(dir); err == nil {
+				mounts = append(mounts, spec.Mount{Host: target, Inside: dir, Mode: spec.Link})
+			}
+		case info.IsDir():
+			mounts = append(mounts, spec.Mount{Host: dir, Inside: dir, Mode: spec.ReadOnly})
+		}
+	}
+	return mounts
+}
 
-// Done is closed when no process of the launch is alive.
-func (p *Process) Done() <-chan struct{} { return nil }
+// identity is what a path names, whatever happens to the path.
+type identity struct{ dev, ino uint64 }
 
-// Exit is how the payload ended; it blocks until Done is closed.
-func (p *Process) Exit() Exit { return Exit{} }
+func identify(path string) (identity, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return identity{}, &os.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	return identity{uint64(st.Dev), st.Ino}, nil
+}
 
-// Violations is how many refusals the kernel reported so far.
-func (p *Process) Violations() int64 { return 0 }
-
-// Signal signals the payload's main process.
-func (p *Process) Signal(sig unix.Signal) error { return nil }
-
-// SignalAll signals every process of the launch.
-func (p *Process) SignalAll(sig unix.Signal) error { return nil }
-
-// Kill ends the launch and proves it.
-func (p *Process) Kill(ctx context.Context) (work.Death, error) { return work.Death{}, nil }
+func unavailable(format string, args ...any) *fault.Fault {
+	return fault.New(fault.SandboxUnavailable, format, args...)
+}

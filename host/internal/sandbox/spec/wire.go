@@ -7,7 +7,7 @@ const (
 	StdioFD   = 4 // 4, 5 and 6 become descriptors 0, 1 and 2 of the payload
 	ProgramFD = 7 // the payload's program, where Spec.Program says so
 
-	MaxPacket = 128 << 10 // bytes of the largest packet that either side accepts
+	MaxSpec = 128 << 10 // bytes of the largest Spec; what the launcher sends is far smaller
 )
 
 // Modes of a Mount.

@@ -1,0 +1,11 @@
+package launcher
+
+import "golang.org/x/sys/unix"
+
+const (
+	auditArch      = unix.AUDIT_ARCH_AARCH64
+	foreignNumbers = 0 // one interface only
+)
+
+func archCalls() []call         { return nil }
+func archModeCalls() []modeCall { return nil }

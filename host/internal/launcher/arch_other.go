@@ -1,0 +1,12 @@
+//go:build !amd64 && !arm64
+
+package launcher
+
+// auditArch 0 makes the launcher refuse: the filter was not written for this machine.
+const (
+	auditArch      = 0
+	foreignNumbers = 0
+)
+
+func archCalls() []call         { return nil }
+func archModeCalls() []modeCall { return nil }

@@ -1,0 +1,89 @@
+package launcher
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
+)
+
+// box is one confinement while it is built and run.
+type box struct {
+	spec   *spec.Spec
+	report spec.Report
+	feed   *feed
+}
+
+// stageError says at which stage the set-up failed, so that the daemon can name a remedy.
+type stageError struct {
+	stage string
+	err   error
+}
+
+func (e *stageError) Error() string { return e.stage + ": " + e.err.Error() }
+func (e *stageError) Unwrap() error { return e.err }
+
+// setUp puts everything in force, in an order in which each step still has the privilege it needs, and
+// verifies it.
+func (b *box) setUp() error {
+	if os.Getpid() != 1 {
+		return &stageError{"namespaces", fmt.Errorf("not PID 1 of a new namespace, but %d", os.Getpid())}
+	}
+	b.report.Features.Namespaces = true
+	b.report.Features.FDs = true // receiveSpec closed them
+	stages := []struct {
+		name string
+		do   func() error
+	}{
+		{"hostname", b.nameHost},
+		{"network", b.bringLoopUp},
+		{"view", b.buildView},
+		{"limits", b.limitResources},
+		{"capabilities", b.dropCapabilities},
+		{"no_new_privs", b.sealPrivileges},
+		{"landlock", b.restrictPaths},
+		{"seccomp", b.filterSyscalls},
+		{"verify", b.verify},
+	}
+	for _, s := range stages {
+		err := s.do()
+		if err == nil {
+			continue
+		}
+		if inner, ok := err.(*stageError); ok {
+			return inner
+		}
+		return &stageError{s.name, err}
+	}
+	return nil
+}
+
+func (b *box) nameHost() error {
+	return unix.Sethostname([]byte(b.spec.Hostname))
+}
+
+// bringLoopUp gives the new network namespace its only interface.
+func (b *box) bringLoopUp() error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open a socket: %w", err)
+	}
+	defer unix.Close(s)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return fmt.Errorf("name lo: %w", err)
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr); err != nil {
+		return fmt.Errorf("set lo up: %w", err)
+	}
+	b.report.Features.Network = true
+	return nil
+}
+
+// note records a feature that is not in force, and why.
+func (b *box) note(format string, args ...any) {
+	b.report.Notes = append(b.report.Notes, fmt.Sprintf(format, args...))
+}

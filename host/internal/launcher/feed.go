@@ -1,0 +1,189 @@
+package launcher
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
+)
+
+const (
+	feedEntries = 48                     // different refusals held between two packets
+	feedEvery   = 200 * time.Millisecond // the least time between two packets
+	feedPacket  = 8 << 10
+)
+
+// feed collects what the filter refused and sends it to the daemon: the first refusal at once, more of
+// them counted and at most one packet per feedEvery. A payload that does nothing but break rules costs a
+// bounded number of packets and no memory: everything is allocated once, because PID 1 must not need a
+// new thread or the collector while the payload holds every process that the limit allows.
+type feed struct {
+	seen  atomic.Int64 // refusals, those of the verification included
+	names map[int]string
+
+	mu      sync.Mutex
+	open    bool // the payload was started: what comes now is its doing
+	entries []spec.Violation
+	others  int64 // refusals that found no room
+	sent    time.Time
+	packet  []byte
+}
+
+func newFeed() *feed {
+	return &feed{names: callNames(), entries: make([]spec.Violation, 0, feedEntries), packet: make([]byte, 0, feedPacket)}
+}
+
+// supervise answers every refusal until no process is under the filter any more.
+func (f *feed) supervise(listener int) {
+	defer unix.Close(listener) // callers then get ENOSYS instead of waiting for ever
+	fds := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+	var n notice
+	for {
+		ready, err := unix.Poll(fds, f.wait())
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return
+		case ready == 0:
+			f.flush(false)
+			continue
+		case fds[0].Revents&unix.POLLIN == 0:
+			return
+		}
+		n = notice{}
+		if err := ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); err != 0 {
+			continue // the caller died, or the call was interrupted
+		}
+		f.seen.Add(1)
+		f.add(int(n.number), int(n.pid))
+		a := answer{id: n.id, errno: -int32(errnoFor(&n))}
+		if err := ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)); err != 0 {
+			continue // the caller died meanwhile
+		}
+		f.flush(false)
+	}
+}
+
+func ioctl(fd int, request uintptr, arg unsafe.Pointer) unix.Errno {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg))
+	return errno
+}
+
+// wait is how long supervise may sleep, in milliseconds: for ever when nothing is held back.
+func (f *feed) wait() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.entries) == 0 && f.others == 0 {
+		return -1
+	}
+	return int(max(feedEvery-time.Since(f.sent), 0)/time.Millisecond) + 1
+}
+
+// begin makes the feed report: the payload is about to start.
+func (f *feed) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = true
+}
+
+func (f *feed) add(number, pid int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.open {
+		return
+	}
+	for i := range f.entries {
+		if f.entries[i].Syscall == number && f.entries[i].PID == pid {
+			f.entries[i].Count++
+			return
+		}
+	}
+	if len(f.entries) == cap(f.entries) {
+		f.others++
+		return
+	}
+	f.entries = append(f.entries, spec.Violation{
+		Syscall: number, Name: f.names[number], PID: pid, Comm: command(pid), Count: 1,
+	})
+}
+
+// flush sends what is held. Unless it is the last time, it neither blocks nor hurries: what the daemon
+// does not take now waits.
+func (f *feed) flush(last bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.entries) == 0 && f.others == 0 || !last && time.Since(f.sent) < feedEvery {
+		return
+	}
+	flags := unix.MSG_DONTWAIT
+	if last {
+		flags = 0
+	}
+	f.sent = time.Now()
+	f.encode()
+	err := sendPacket(f.packet, flags)
+	if errors.Is(err, unix.EAGAIN) {
+		return
+	}
+	f.entries, f.others = f.entries[:0], 0
+}
+
+// encode writes a spec.Message by hand, into memory that exists already.
+func (f *feed) encode() {
+	p := append(f.packet[:0], `{"violations":[`...)
+	for i, e := range f.entries {
+		if i > 0 {
+			p = append(p, ',')
+		}
+		p = appendViolation(p, e)
+	}
+	if f.others > 0 {
+		if len(f.entries) > 0 {
+			p = append(p, ',')
+		}
+		p = appendViolation(p, spec.Violation{Syscall: -1, Name: "others", Count: f.others})
+	}
+	f.packet = append(p, `]}`...)
+}
+
+func appendViolation(p []byte, v spec.Violation) []byte {
+	p = append(p, `{"syscall":`...)
+	p = strconv.AppendInt(p, int64(v.Syscall), 10)
+	p = append(p, `,"name":"`...)
+	p = append(p, v.Name...)
+	p = append(p, `","pid":`...)
+	p = strconv.AppendInt(p, int64(v.PID), 10)
+	p = append(p, `,"comm":"`...)
+	for i := range len(v.Comm) {
+		c := v.Comm[i]
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			c = '?'
+		}
+		p = append(p, c)
+	}
+	p = append(p, `","count":`...)
+	p = strconv.AppendInt(p, v.Count, 10)
+	return append(p, '}')
+}
+
+// command is the name of a process as the kernel has it; the process chose it.
+func command(pid int) string {
+	var buf [64]byte
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/comm", os.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	n, err := unix.Read(fd, buf[:])
+	if err := errors.Join(err, unix.Close(fd)); err != nil || n == 0 {
+		return ""
+	}
+	return string(buf[:n-1])
+}

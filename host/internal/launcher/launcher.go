@@ -1,0 +1,131 @@
+package launcher
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
+)
+
+// Exit codes of the launcher itself. The payload's code travels in the exit message.
+const (
+	exitReported = 0
+	exitNoSpec   = 124
+	exitRefused  = 125
+	exitOrphaned = 137
+)
+
+// Run is the whole life of the launcher; it returns the exit code of the process. The working thread is
+// never the main one: signals to PID 1 are judged by the main thread's Landlock domain.
+func Run() int {
+	runtime.LockOSThread()
+	done := make(chan int, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread's restrictions are for the payload only
+		done <- live()
+	}()
+	return <-done
+}
+
+// errOrphaned means that the daemon's end of the control socket is gone.
+var errOrphaned = errors.New("the daemon is gone")
+
+func live() int {
+	started := time.Now()
+	sp, err := receiveSpec()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "read the specification:", err)
+		return exitNoSpec
+	}
+	b := &box{spec: sp, feed: newFeed()}
+	if err := b.setUp(); err != nil {
+		b.report.Err = err.Error()
+		var at *stageError
+		if errors.As(err, &at) {
+			b.report.Stage = at.stage
+		}
+	}
+	b.report.SetupUS = time.Since(started).Microseconds()
+	if err := send(spec.Message{Report: &b.report}); err != nil || b.report.Err != "" {
+		return exitRefused
+	}
+	if err := awaitStart(); err != nil {
+		return exitOrphaned
+	}
+	return b.runPayload()
+}
+
+// receiveSpec closes what was inherited beyond the fixed descriptors and reads the first packet.
+func receiveSpec() (*spec.Spec, error) {
+	if err := unix.CloseRange(spec.ProgramFD+1, ^uint(0), 0); err != nil {
+		return nil, fmt.Errorf("close inherited descriptors: %w", err)
+	}
+	packet := make([]byte, spec.MaxSpec)
+	n, err := readControl(packet)
+	if err != nil {
+		return nil, err
+	}
+	var sp spec.Spec
+	if err := json.Unmarshal(packet[:n], &sp); err != nil {
+		return nil, fmt.Errorf("decode: %w", err)
+	}
+	if !sp.Program {
+		if err := unix.CloseRange(spec.ProgramFD, spec.ProgramFD, 0); err != nil {
+			return nil, fmt.Errorf("close the unused program descriptor: %w", err)
+		}
+	}
+	return &sp, nil
+}
+
+// readControl reads one packet; the end of the daemon is errOrphaned.
+func readControl(packet []byte) (int, error) {
+	for {
+		n, err := unix.Read(spec.ControlFD, packet)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("read the control socket: %w", err)
+		case n == 0:
+			return 0, errOrphaned
+		}
+		return n, nil
+	}
+}
+
+func send(m spec.Message) error {
+	packet, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode message: %w", err)
+	}
+	return sendPacket(packet, 0)
+}
+
+func sendPacket(packet []byte, flags int) error {
+	for {
+		err := unix.Send(spec.ControlFD, packet, flags|unix.MSG_NOSIGNAL)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// awaitStart returns when the daemon accepted the report.
+func awaitStart() error {
+	var packet [2]byte
+	for {
+		n, err := readControl(packet[:])
+		if err != nil {
+			return err
+		}
+		if n > 0 && packet[0] == spec.CommandStart {
+			return nil
+		}
+	}
+}

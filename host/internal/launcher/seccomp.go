@@ -1,0 +1,82 @@
+package launcher
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// filterSyscalls puts the calling thread, and with it the payload, under the filter. Refusals are told
+// to a supervising thread of PID 1 where the kernel can do so.
+func (b *box) filterSyscalls() error {
+	if auditArch == 0 {
+		return fmt.Errorf("there is no system call filter for %s", runtime.GOARCH)
+	}
+	listener, n, err := installFilter(tellHost,
+		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+	if err == unix.EINVAL { // before 5.19
+		listener, n, err = installFilter(tellHost, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+	}
+	switch err {
+	case nil:
+		go b.feed.supervise(listener)
+		b.report.Features.Notify = true
+	case unix.EINVAL, unix.EBUSY, unix.EPERM, unix.ENOSYS:
+		b.note("violation feed: %v", err)
+		if _, n, err = installFilter(refuse, 0); err != nil {
+			return fmt.Errorf("install: %w", err)
+		}
+	default:
+		return fmt.Errorf("install: %w", err)
+	}
+	b.report.Filter = n
+	b.report.Features.Seccomp = true
+	return nil
+}
+
+// installFilter returns the listener, where one was asked for, and the filter's length.
+func installFilter(refused uint32, flags uintptr) (listener, length int, err error) {
+	filter, err := buildFilter(refused)
+	if err != nil {
+		return -1, 0, err
+	}
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	fd, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
+	if errno != 0 {
+		return -1, 0, errno
+	}
+	return int(fd), len(filter), nil
+}
+
+// notice is struct seccomp_notif, answer is struct seccomp_notif_resp.
+type notice struct {
+	id     uint64
+	pid    uint32
+	flags  uint32
+	number int32
+	arch   uint32
+	ip     uint64
+	args   [6]uint64
+}
+
+type answer struct {
+	id    uint64
+	value int64
+	errno int32
+	flags uint32
+}
+
+// errnoFor is what the refused call returns: a socket family that does not exist is easier to fall back
+// from than one that is forbidden.
+func errnoFor(n *notice) unix.Errno {
+	if n.number != unix.SYS_SOCKET && n.number != unix.SYS_SOCKETPAIR {
+		return unix.EPERM
+	}
+	switch uint32(n.args[0]) {
+	case unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK:
+		return unix.EPROTONOSUPPORT
+	}
+	return unix.EAFNOSUPPORT
+}

@@ -1,0 +1,120 @@
+package sandbox
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
+)
+
+// judge compares a report with what the policy requires. An error means that the payload must not run.
+func (s *Sandbox) judge(pl *plan, rep *spec.Report) (spec.Enforced, error) {
+	if rep.Err != "" {
+		return spec.Enforced{}, stageFault(rep)
+	}
+	e := s.vector(pl, rep)
+	if err := checkVerified(pl, rep); err != nil {
+		return e, err
+	}
+	enforced, missing := spec.Judge(rep.Features, pl.policy.Level)
+	e.Enforced = enforced
+	if spec.AtLeast(pl.policy.Level, spec.LevelGuarded) && !rep.Features.Landlock && !slices.Contains(missing, "Landlock ABI 3") {
+		missing = append(missing, "Landlock ABI 3")
+	}
+	if len(missing) == 0 {
+		return e, nil
+	}
+	for _, m := range missing {
+		e.Shortfall = append(e.Shortfall, "missing: "+m)
+	}
+	if pl.policy.OnShortfall == "degrade" && spec.AtLeast(enforced, pl.policy.Floor) {
+		e.Floor = pl.policy.Floor
+		return e, nil
+	}
+	return e, unavailable("the sandbox %q requires %s; this machine and version give %s, without: %s",
+		pl.policy.Name, pl.policy.Level, enforced, strings.Join(missing, ", ")).
+		At(pl.policy.Declared).Fix("%s", levelRemedy(pl.policy.Level, rep.Features))
+}
+
+func levelRemedy(level string, f spec.Features) string {
+	switch {
+	case spec.AtLeast(level, spec.LevelStrict) && f.Landlock:
+		return `say level = "isolated", the highest level of this version`
+	case !f.Landlock:
+		return "use a kernel with Landlock (6.2 or newer, with landlock in the lsm= list)"
+	}
+	return "run: drawspan doctor"
+}
+
+// checkVerified is fatal at every level: a false answer, or one that should be there and is not.
+func checkVerified(pl *plan, rep *spec.Report) error {
+	want := []string{
+		"unshare_refused", "mount_refused", "af_alg_refused", "setid_refused", "capabilities_empty",
+		"state_hidden", "home_replaced", "system_write_refused", "egress_refused", "host_processes_hidden",
+	}
+	if pl.spec.Probe.HomeCanary != "" {
+		want = append(want, "home_hidden")
+	}
+	if rep.Features.Landlock {
+		want = append(want, "landlock_refuses")
+	}
+	if rep.Features.Notify {
+		want = append(want, "refusals_reported")
+	}
+	if pl.tree != "" {
+		want = append(want, "tree_writable")
+	}
+	var wrong []string
+	for _, name := range want {
+		if !rep.Verified[name] {
+			wrong = append(wrong, name)
+		}
+	}
+	for name, ok := range rep.Verified {
+		if !ok && !slices.Contains(wrong, name) {
+			wrong = append(wrong, name)
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	slices.Sort(wrong)
+	return fault.New(fault.SandboxUnverified, "the sandbox did not hold when it was tried: %s", strings.Join(wrong, ", ")).
+		Fix("run: drawspan doctor")
+}
+
+// vector is the record of a launch, without the verdict on its level.
+func (s *Sandbox) vector(pl *plan, rep *spec.Report) spec.Enforced {
+	e := spec.Enforced{
+		Required: pl.policy.Level, Backend: "native", LauncherSHA256: s.launcher.digest,
+		Verified: maps.Clone(rep.Verified), Shortfall: slices.Clone(rep.Notes), SetupUS: rep.SetupUS,
+	}
+	e.FS.View = "allowlist"
+	e.FS.LandlockABI = rep.Landlock
+	e.FS.Tree = pl.tree
+	if pl.tree == "" {
+		e.FS.Tree = "none"
+	}
+	e.FS.RW, e.FS.RO, e.FS.Overlay = pl.rw, slices.Compact(pl.ro), slices.Compact(pl.overlay)
+	e.Net.Mode, e.Net.Netns = "none", rep.Features.Network
+	e.Proc.PIDNS = rep.Features.Namespaces
+	e.Proc.NestedUserns = "allowed"
+	if rep.Features.Nested {
+		e.Proc.NestedUserns = "denied"
+	}
+	if !rep.Features.Caps {
+		e.Proc.Caps = -1
+	}
+	e.Proc.NoNewPrivs = rep.Features.NoNewPrivs
+	e.Syscalls.Filter = fmt.Sprintf("bpf:%d", rep.Filter)
+	e.Syscalls.Notify = rep.Features.Notify
+	e.Limits.Source = "rlimit"
+	e.Limits.Processes = rep.Limits.Processes
+	e.Limits.OpenFiles = rep.Limits.OpenFiles
+	e.Limits.FileSize = rep.Limits.FileSize
+	e.Limits.Tmp = pl.spec.Scratch
+	return e
+}

@@ -1,0 +1,243 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+const (
+	launchLimit = 30 * time.Second // a launch takes milliseconds; a machine may be very busy
+	maxMessage  = 16 << 10         // bytes of the largest packet that the launcher sends
+	deathMethod = "pid namespace"
+)
+
+// Process is one launch whose payload was started. Its methods may be called from several goroutines.
+type Process struct {
+	os          *os.Process
+	control     *os.File
+	lastWords   *os.File
+	onViolation func(Violation)
+	done        chan struct{}
+
+	enforced   spec.Enforced
+	violations atomic.Int64
+	killed     atomic.Bool
+	exit       Exit // written before done is closed
+}
+
+// begin tells the launcher what to do, judges its report and lets the payload start.
+func (p *Process) begin(ctx context.Context, s *Sandbox, pl *plan) error {
+	stop := context.AfterFunc(ctx, func() { p.expire(time.Now()) })
+	defer stop()
+	p.expire(time.Now().Add(launchLimit))
+	packet, err := json.Marshal(pl.spec)
+	if err != nil {
+		return fmt.Errorf("encode the specification: %w", err)
+	}
+	if len(packet) > spec.MaxSpec {
+		return fault.New(fault.TooLarge, "arguments, environment and paths of the launch exceed %d bytes", spec.MaxSpec)
+	}
+	if _, err := p.control.Write(packet); err != nil {
+		return fmt.Errorf("send the specification: %w", err)
+	}
+	buf := make([]byte, maxMessage)
+	m, err := p.receive(buf)
+	if err != nil || m.Report == nil {
+		return p.silence("a report", err)
+	}
+	if p.enforced, err = s.judge(pl, m.Report); err != nil {
+		return err
+	}
+	if err := p.command(spec.CommandStart, 0); err != nil {
+		return err
+	}
+	if m, err = p.receive(buf); err != nil || m.Started == nil {
+		return p.silence("the payload's start", err)
+	}
+	if m.Started.Err != "" {
+		return fault.New(fault.PluginStart, "the program could not be started in the sandbox: %s", m.Started.Err)
+	}
+	p.expire(time.Time{})
+	return ctx.Err()
+}
+
+// expire bounds reads from the launcher. A control socket that is closed already needs no bound.
+func (p *Process) expire(at time.Time) {
+	_ = p.control.SetDeadline(at) // closed: the launch is over
+}
+
+func (p *Process) silence(what string, err error) error {
+	if err == nil {
+		err = errors.New("another message came")
+	}
+	words := p.words()
+	return fmt.Errorf("wait for %s of the sandbox launcher%s: %w", what, words, err)
+}
+
+// words is what the launcher's runtime wrote before it died.
+func (p *Process) words() string {
+	buf := make([]byte, 2048)
+	n, err := p.lastWords.ReadAt(buf, 0)
+	if n == 0 || err != nil && !errors.Is(err, io.EOF) {
+		return ""
+	}
+	return " (it said: " + strings.TrimSpace(strings.ToValidUTF8(string(buf[:n]), "?")) + ")"
+}
+
+func (p *Process) receive(buf []byte) (spec.Message, error) {
+	var m spec.Message
+	n, err := p.control.Read(buf)
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(buf[:n], &m); err != nil {
+		return m, fmt.Errorf("decode a message of the launcher: %w", err)
+	}
+	return m, nil
+}
+
+func (p *Process) command(kind byte, sig unix.Signal) error {
+	if _, err := p.control.Write([]byte{kind, byte(sig)}); err != nil {
+		return fmt.Errorf("send a command to the launcher: %w", err)
+	}
+	return nil
+}
+
+// abandon ends a launch whose payload must not, or could not, run.
+func (p *Process) abandon(ctx context.Context, cause error) error {
+	if ctx.Err() != nil && !errors.Is(cause, ctx.Err()) {
+		cause = fmt.Errorf("launch: %w", context.Cause(ctx))
+	}
+	p.kill()
+	_, waitErr := p.os.Wait()
+	return errors.Join(cause, waitErr, p.control.Close(), p.lastWords.Close())
+}
+
+// watch takes the launcher's messages until it ends, then waits for the kernel to report PID 1 dead,
+// which is when its namespace is empty.
+func (p *Process) watch(log hclog.Logger) {
+	defer close(p.done)
+	ended := p.follow()
+	if ended == nil {
+		p.kill() // the control socket is broken: nothing must run on unseen
+	}
+	state, err := p.os.Wait()
+	if err != nil {
+		log.Error("wait for the sandbox launcher", "error", err)
+	}
+	switch {
+	case ended != nil:
+		p.exit = Exit{
+			Code: ended.Code, Signal: unix.Signal(ended.Signal), Leftovers: ended.Leftovers,
+			UserUS: ended.UserUS, SystemUS: ended.SystemUS, MaxRSSKB: ended.MaxRSSKB,
+		}
+	case p.killed.Load():
+		p.exit.Lost = "killed"
+	default:
+		p.exit.Lost = fmt.Sprintf("the launcher ended by itself: %v%s", state, p.words())
+		log.Warn("sandbox launcher ended before the payload", "state", state, "words", p.words())
+	}
+	if err := errors.Join(p.control.Close(), p.lastWords.Close()); err != nil {
+		log.Debug("close the sandbox's descriptors", "error", err)
+	}
+}
+
+// follow returns the payload's exit, or nil when the launcher ends without telling.
+func (p *Process) follow() *spec.Exit {
+	buf := make([]byte, maxMessage)
+	for {
+		m, err := p.receive(buf)
+		if err != nil {
+			return nil
+		}
+		for _, v := range m.Violations {
+			p.violations.Add(v.Count)
+			if p.onViolation != nil {
+				p.onViolation(v)
+			}
+		}
+		if m.Exit != nil {
+			return m.Exit
+		}
+	}
+}
+
+func (p *Process) kill() {
+	_ = p.os.Kill() // already dead is what is wanted
+}
+
+// Enforced is the vector to record: what was in force when the payload was started.
+func (p *Process) Enforced() spec.Enforced { return p.enforced }
+
+// Level is the enforced level's name.
+func (p *Process) Level() string { return p.enforced.Enforced }
+
+// PID is the launcher's process id on the host; inside it is 1.
+func (p *Process) PID() int { return p.os.Pid }
+
+// Done is closed when no process of the launch is alive.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Exit waits for Done and says how the payload's main process ended.
+func (p *Process) Exit() Exit {
+	<-p.done
+	return p.exit
+}
+
+// Violations is how many refusals the kernel reported so far.
+func (p *Process) Violations() int64 { return p.violations.Load() }
+
+// Signal sends sig to the payload's main process. One that has ended is no error.
+func (p *Process) Signal(sig unix.Signal) error { return p.signal(spec.CommandSignal, sig) }
+
+// SignalAll sends sig to every process of the launch.
+func (p *Process) SignalAll(sig unix.Signal) error { return p.signal(spec.CommandSignalAll, sig) }
+
+func (p *Process) signal(kind byte, sig unix.Signal) error {
+	err := p.command(kind, sig)
+	if errors.Is(err, os.ErrClosed) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return nil
+	}
+	return err
+}
+
+// Kill ends the launch and proves it: the kernel reports the end of PID 1 only when its namespace is
+// empty. When ctx ends first, the death is not proved and the survivors are counted. Kill may be called
+// again, and after a natural end.
+func (p *Process) Kill(ctx context.Context) (work.Death, error) {
+	begun := time.Now()
+	d := work.Death{Method: deathMethod}
+	select {
+	case <-p.done:
+		d.Proved = true
+		return d, nil
+	default:
+	}
+	p.killed.Store(true)
+	p.kill()
+	d.Signals = []string{"SIGKILL"}
+	select {
+	case <-p.done:
+		d.Proved = true
+		d.Took = time.Since(begun)
+		return d, nil
+	case <-ctx.Done():
+		d.Survivors = survivors(p.os.Pid)
+		d.Took = time.Since(begun)
+		return d, fmt.Errorf("prove the sandbox empty: %w", context.Cause(ctx))
+	}
+}
