@@ -207,5 +207,8 @@ func encode(row api.Operation, req any) (string, []byte, error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("encode request of %s: %w", row.Name, err)
 	}
+	if int64(len(payload)) > row.MaxBody {
+		return "", nil, fault.New(fault.TooLarge, "the body is larger than %d bytes", row.MaxBody).At("body")
+	}
 	return target, payload, nil
 }
