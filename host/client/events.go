@@ -150,9 +150,7 @@ func (s *EventStream) judge(f frame) (e api.Event, ok bool, err error) {
 	case f.name != "":
 		return e, false, nil // a later version's
 	case len(f.data) == 0:
-		if f.id != "" {
-			s.after = f.id
-		}
+		s.start(f.id)
 		return e, false, nil
 	}
 	if err := json.Unmarshal(f.data, &e); err != nil {
@@ -167,6 +165,13 @@ func (s *EventStream) judge(f frame) (e api.Event, ok bool, err error) {
 		return e, false, nil
 	}
 	return e, true, nil
+}
+
+// start notes the place at which the daemon began the stream.
+func (s *EventStream) start(id string) {
+	if _, err := api.ParsePosition(id); err == nil && s.after == "" {
+		s.after = id
+	}
 }
 
 func (s *EventStream) drop() {
