@@ -155,12 +155,11 @@ func (k *key) format(n int64) string {
 
 func (k *key) bound(n int64, value string) problem {
 	if (k.min != 0 || k.max != 0) && (n < k.min || n > k.max) {
-		low := k.format(k.min)
+		hint := fmt.Sprintf("from %s to %s", k.format(k.min), k.format(k.max))
 		if k.kind == duration && k.min == 1 {
-			low = "more than 0"
+			hint = "more than 0, at most " + k.format(k.max)
 		}
-		return problem{code: codeValue, summary: fmt.Sprintf("must not be %s", value),
-			hint: fmt.Sprintf("from %s to %s", low, k.format(k.max))}
+		return problem{code: codeValue, summary: "must not be " + value, hint: hint}
 	}
 	return problem{}
 }

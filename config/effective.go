@@ -15,7 +15,9 @@ type Setting struct {
 	Key   string // "limits.wall"
 	Value any    // plain JSON value; sensitive parts are masked
 	Count int64  // a number, bytes, nanoseconds, or 1 for true
-	real  string // the whole value, for Same
+	// Masked says that Value is not the whole value.
+	Masked bool
+	real   string // the whole value, for Same
 }
 
 // Same reports whether two settings have the same value, sensitive parts included.
@@ -65,19 +67,21 @@ func (m member) settings() []Setting {
 			return
 		}
 		masked, whole := k.write(f)
-		if v, ok := m.origin.masked[dotted]; ok {
-			masked = v
-		}
-		out = append(out, Setting{Block: m.origin.block, Key: dotted, Value: masked, Count: count(f), real: encode(whole)})
+		s := Setting{Block: m.origin.block, Key: dotted, Value: masked, Count: count(f), real: encode(whole)}
+		out = append(out, m.mask(s))
 	})
 	if m.free != nil {
 		s := Setting{Block: m.origin.block, Key: "config", Value: m.free, real: string(m.free)}
-		if v, ok := m.origin.masked["config"]; ok {
-			s.Value = v
-		}
-		out = append(out, s)
+		out = append(out, m.mask(s))
 	}
 	return out
+}
+
+func (m member) mask(s Setting) Setting {
+	if v, ok := m.origin.masked[s.Key]; ok {
+		s.Value, s.Masked = v, true
+	}
+	return s
 }
 
 func count(f reflect.Value) int64 {

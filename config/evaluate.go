@@ -104,6 +104,10 @@ func (d *decoder) value(expr hcl.Expression) (cty.Value, bool) {
 	if !v.IsWhollyKnown() {
 		return v, false
 	}
+	if !finite(v) {
+		d.rep.at(from(expr.Range()), problem{code: codeExpression, summary: "the value is infinite", hint: "do not divide by zero"})
+		return v, false
+	}
 	n := weight(v)
 	if d.spent += n; n > maxValue || d.spent > maxAll {
 		d.rep.at(from(expr.Range()), problem{code: codeTooLarge, summary: fmt.Sprintf("the value is larger than %s, or all values together than %s", sizeText(maxValue), sizeText(maxAll))})
@@ -176,6 +180,19 @@ func (d *decoder) literal(text string) (cty.Value, bool) {
 	}
 	d.literals[text] = v
 	return v, true
+}
+
+// finite reports whether a value holds no infinite number, which division by zero makes.
+func finite(v cty.Value) bool {
+	v, _ = v.UnmarkDeep()
+	ok := true
+	err := cty.Walk(v, func(_ cty.Path, e cty.Value) (bool, error) {
+		if e.Type() == cty.Number && e.IsKnown() && !e.IsNull() && e.AsBigFloat().IsInf() {
+			ok = false
+		}
+		return ok, nil
+	})
+	return ok && err == nil
 }
 
 // weight is about how many bytes a value takes.

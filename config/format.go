@@ -18,14 +18,7 @@ func Format(src []byte, filename string) ([]byte, Diagnostics) {
 		rep.at(Range{Filename: filename}, problem{code: codeSyntax, summary: "only HCL files are formatted, not JSON"})
 		return src, rep.done()
 	}
-	f, diags := parseBytes(src, filename)
-	if f == nil {
-		where, p := guard(src, filename, false)
-		rep.at(where, p)
-		return src, rep.done()
-	}
-	rep.add(filename, f)
-	if rep.translate(diags, codeSyntax); rep.diags.HasErrors() {
+	if _, ok := rep.parse(src, filename); !ok || rep.diags.HasErrors() {
 		return src, rep.done()
 	}
 	out := src

@@ -134,26 +134,32 @@ func (d *decoder) parse(name string) (hcl.Body, bool) {
 		d.rep.at(Range{Filename: name}, problem{code: codeUnreadable, summary: "cannot read the file: " + cause(err)})
 		return nil, false
 	}
-	f, diags := parseBytes(src, name)
-	if f == nil {
-		where, p := guard(src, name, strings.HasSuffix(name, ".json"))
-		d.rep.add(name, &hcl.File{Bytes: src})
-		d.rep.at(where, p)
-		return nil, false
-	}
-	d.rep.add(name, f)
-	return f.Body, !d.rep.translate(diags, codeSyntax)
+	return d.rep.parse(src, name)
 }
 
-// parseBytes parses a file that the guard lets through; nil otherwise.
-func parseBytes(src []byte, name string) (*hcl.File, hcl.Diagnostics) {
+// parse parses a file that the guard lets through, and reports what is wrong with it.
+func (r *reporter) parse(src []byte, name string) (hcl.Body, bool) {
 	isJSON := strings.HasSuffix(name, ".json")
-	if _, p := guard(src, name, isJSON); p.code != "" {
-		return nil, nil
+	if where, p := guard(src, name, isJSON); p.code != "" {
+		r.add(name, &hcl.File{Bytes: src})
+		r.at(where, p)
+		return nil, false
 	}
+	parser := parseJSON
 	if !isJSON {
-		return hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+		parser = parseHCL
 	}
+	f, diags := parser(src, name)
+	r.add(name, f)
+	return f.Body, !r.translate(diags, codeSyntax)
+}
+
+func parseHCL(src []byte, name string) (*hcl.File, hcl.Diagnostics) {
+	return hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+}
+
+// parseJSON is strict where hcl's own reader of JSON is not.
+func parseJSON(src []byte, name string) (*hcl.File, hcl.Diagnostics) {
 	f, diags := hcljson.Parse(src, name)
 	if !diags.HasErrors() && !json.Valid(src) {
 		where := hcl.Range{Filename: name, Start: hcl.InitialPos, End: hcl.InitialPos}

@@ -62,6 +62,9 @@ func meant(given string, candidates []string, what string) string {
 	if len(candidates) == 0 {
 		return "declare it first; there is no " + what + " yet"
 	}
+	if strings.HasSuffix(what, "x") {
+		what += "e"
+	}
 	return what + "s here: " + listed(candidates)
 }
 

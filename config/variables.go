@@ -73,6 +73,9 @@ func (d *decoder) variable(v *Variable, p parts, g given) cty.Value {
 	if !ok {
 		return cty.DynamicVal
 	}
+	if v.FromEnv != "" && !envPattern.MatchString(v.FromEnv) {
+		d.rep.at(v.At("from_env"), problem{code: codeName, summary: fmt.Sprintf("from_env %s is no name of an environment variable", quoted(v.FromEnv))})
+	}
 	g = d.prefer(v, p, g)
 	if g.from == "" {
 		d.rep.header(v.at, problem{code: codeVariable, summary: fmt.Sprintf("variable %q has no value and no default", v.Name),
@@ -105,7 +108,7 @@ func (d *decoder) prefer(v *Variable, p parts, g given) given {
 		if s := d.src.Env(envPrefix + v.Name); s != "" {
 			return given{text: s, from: "env"}
 		}
-		if v.FromEnv != "" && d.envName(v) {
+		if v.FromEnv != "" {
 			if s := d.src.Env(v.FromEnv); s != "" {
 				return given{text: s, from: "env"}
 			}
@@ -124,14 +127,6 @@ func (d *decoder) prefer(v *Variable, p parts, g given) given {
 		value = cty.DynamicVal
 	}
 	return given{value: value, from: "default", where: from(a.Expr.Range())}
-}
-
-func (d *decoder) envName(v *Variable) bool {
-	if envPattern.MatchString(v.FromEnv) {
-		return true
-	}
-	d.rep.at(v.At("from_env"), problem{code: codeName, summary: fmt.Sprintf("from_env %s is no name of an environment variable", quoted(v.FromEnv))})
-	return false
 }
 
 // varType reads the type of a variable.

@@ -1,0 +1,141 @@
+# A complete configuration of this version, with every choice explained. Every key of the language is in
+# host/docs/config.md. Copy what you need; a whole first configuration is the executor, sandbox and workspace
+# below without the optional parts.
+#
+#   drawspan validate examples/reference.hcl
+#   drawspan fmt examples/reference.hcl
+
+version = 1
+
+# Values from outside: -var review_lines=200, a -var-file, or DRAWSPAN_VAR_review_lines.
+variable "review_lines" {
+  type        = number
+  default     = 400
+  description = "Diffs with more changed lines than this wait for a person."
+}
+
+locals {
+  secrets = ["**/*.pem", "**/.env*"]
+}
+
+# The daemon works without this block.
+daemon {
+  state_dir      = "~/.local/state/drawspan" # the record; neither in a workspace nor around one
+  max_parallel   = 4                         # live attempts at once
+  shutdown_grace = "30s"
+
+  # listen = "127.0.0.1:7070"   # loopback only; without it there is just the unix socket
+  # run_as = "drawspan"         # needed when the daemon is started as root
+
+  log {
+    level  = "info"
+    format = "text" # or "json"
+  }
+
+  # A cancelled attempt is asked, interrupted, terminated; then the kernel kills all of its processes.
+  stop {
+    protocol  = "5s"
+    interrupt = "5s"
+    terminate = "5s"
+  }
+}
+
+# Every program runs in a sandbox: the worktree is writable, the system read-only, the home directory hidden,
+# and there is no network. On a machine that cannot give this an attempt is refused.
+sandbox "agent" {
+  level = "isolated"
+  toolchain "go" {} # Go root and caches of this machine, read-only and offline
+  env {
+    set = { CI = "1" }
+  }
+  limits {
+    processes = 512
+    output    = "64MiB" # more than this ends the attempt
+    wall      = "30m"
+  }
+}
+
+# A second one for validators, tighter. Where one is not named, "default" with the defaults is used.
+sandbox "offline" {
+  level = "isolated"
+  toolchain "go" {}
+  limits {
+    processes  = 256
+    open_files = 1024
+    file_size  = "256MiB"
+    tmp        = "256MiB"
+    wall       = "10m"
+  }
+}
+
+# A program that gets the step's text on standard input. The plugin "command" is drawspan-executor-command.
+executor "gofmt" {
+  plugin  = "command"
+  sandbox = "agent"
+  config {
+    program = ["gofmt", "-w", "."]
+  }
+  questions {
+    deadline = "10m"
+    default  = "deny" # what a permission request gets when nobody answers
+  }
+}
+
+# A repository. Nothing outside these blocks can be worked on, whatever a caller sends.
+workspace "api" {
+  root      = "~/src/api"
+  base      = "main"
+  bases     = ["main", "feature/*"] # refs that a run may start from
+  executors = ["gofmt"]
+
+  max_parallel = 2
+
+  # What a result may change. The gate "paths" below judges it; without such a gate this is an error.
+  paths {
+    write  = ["**"]
+    forbid = concat([".github/**"], local.secrets)
+  }
+
+  # Files that git does not know but tests need. They never become part of a result.
+  provision {
+    copy = [".env.test"]
+  }
+
+  budget {
+    wall = "1h" # of one attempt, gates included
+  }
+
+  # Gates decide; an executor's word counts for nothing.
+  gate "paths" {
+    validator = "paths"
+  }
+
+  gate "tests" {
+    validator = "command"
+    sandbox   = "offline"
+    needs     = ["paths"]
+    on_fail   = "fail"
+    config {
+      run = ["go", "test", "./..."]
+    }
+  }
+
+  # Asked for by a dispatch only; a failure is shown and rejects nothing.
+  gate "vet" {
+    validator = "command"
+    sandbox   = "offline"
+    on_fail   = "warn"
+    optional  = true
+    config {
+      run = ["go", "vet", "./..."]
+    }
+  }
+
+  # Waits for: drawspan approval allow|deny
+  gate "review" {
+    when     = diff.lines > var.review_lines || touches(diff, "go.mod", "go.sum")
+    hold     = "A person looks at large or dependency-changing diffs."
+    deadline = "24h"
+    default  = "fail"
+  }
+}
