@@ -1,0 +1,131 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/drawspan/drawspan/host/fault"
+)
+
+// Publish puts the kept commit of an attempt into the operator's repository, if it is not there.
+func (w *Workspace) Publish(ctx context.Context, attemptID string) error {
+	if err := checkID(attemptID); err != nil {
+		return err
+	}
+	commit, err := w.kept(attemptID)
+	if err != nil {
+		return err
+	}
+	return w.publish(ctx, attemptID, commit, "")
+}
+
+// kept is the commit of an attempt, as the mirror has it.
+func (w *Workspace) kept(attemptID string) (string, error) {
+	commit, err := w.mirror.ref(RefPrefix + attemptID)
+	if err == nil && commit == "" {
+		err = fault.New(fault.NotFound, "nothing is kept of attempt %s", attemptID)
+	}
+	return commit, err
+}
+
+// publish hands a commit to the operator's repository: its objects first, then, when nothing of it is
+// missing there, the ref. objects is a directory with the new objects, empty where that is gone.
+//
+// Single objects that no ref reaches yet may be collected by a git gc that runs there at the same time.
+// A pack with a keep file may not, so that is how they travel while one runs.
+func (w *Workspace) publish(ctx context.Context, attemptID, commit, objects string) (err error) {
+	if err := w.check(); err != nil {
+		return err
+	}
+	var put linked
+	if objects != "" && !w.collecting() {
+		to := filepath.Join(w.origin.dir, "objects")
+		if put, err = linkObjects(ctx, objects, to); err == nil {
+			err = put.writeOut(to)
+		}
+		if err != nil {
+			return fmt.Errorf("hand objects of %s to the repository: %w", attemptID, err)
+		}
+	}
+	release := func() error { return nil }
+	if whole, err := w.whole(ctx, commit); err != nil {
+		return err
+	} else if !whole || w.collecting() {
+		if release, err = w.send(ctx, commit); err != nil {
+			return err
+		}
+	}
+	if err := w.point(ctx, attemptID, commit); err != nil {
+		return errors.Join(err, release())
+	}
+	if err := release(); err != nil {
+		return fmt.Errorf("let go of the pack of %s: %w", attemptID, err)
+	}
+	if !w.collecting() && put.present(filepath.Join(w.origin.dir, "objects")) {
+		return nil
+	}
+	if release, err = w.send(ctx, commit); err != nil {
+		return err
+	}
+	return release()
+}
+
+// collecting reports whether git gc runs in the operator's repository.
+func (w *Workspace) collecting() bool { return exists(filepath.Join(w.origin.dir, "gc.pid")) }
+
+// whole reports whether the operator's repository has everything of a commit that its branches and tags
+// do not reach already.
+func (w *Workspace) whole(ctx context.Context, commit string) (bool, error) {
+	_, err := w.trees.git.run(ctx, call{repo: w.origin, args: []string{
+		"rev-list", "--objects", "--quiet", commit, "--not", "--branches", "--tags", "--remotes",
+	}})
+	if exitCode(err) > 0 {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("check the objects of %s: %w", commit, err)
+	}
+	return true, nil
+}
+
+// send packs what the operator's repository may lack of a commit and puts it there, protected until
+// release is called. What its refs reach is left out: that cannot be collected.
+func (w *Workspace) send(ctx context.Context, commit string) (release func() error, err error) {
+	refs, err := w.originRefs(ctx, heads, tags, RefPrefix)
+	if err != nil {
+		return nil, err
+	}
+	haves := make([]string, 0, len(refs))
+	for _, r := range refs {
+		if r.Commit != commit {
+			haves = append(haves, r.Commit)
+		}
+	}
+	release, err = w.trees.git.transfer(ctx, w.mirror.repo, w.origin, commit, haves)
+	if err != nil {
+		return nil, fmt.Errorf("send commit %s to the repository: %w", commit, err)
+	}
+	return release, nil
+}
+
+// point makes the ref of an attempt in the operator's repository. It is made once and never moved.
+func (w *Workspace) point(ctx context.Context, attemptID, commit string) error {
+	ref := RefPrefix + attemptID
+	_, err := w.trees.git.run(ctx, call{repo: w.origin, args: []string{
+		"update-ref", "--no-deref", ref, commit, strings.Repeat("0", len(commit)),
+	}})
+	if err == nil {
+		return nil
+	}
+	refs, errRefs := w.originRefs(ctx, ref)
+	if errRefs == nil && len(refs) == 1 && refs[0].Name == ref {
+		if refs[0].Commit == commit {
+			return nil
+		}
+		return fault.Wrap(err, fault.Conflict, "the repository has another commit under %s", ref).At(w.root)
+	}
+	return fmt.Errorf("make %s: %w", ref, errors.Join(err, errRefs))
+}
