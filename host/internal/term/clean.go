@@ -171,7 +171,7 @@ func (f *filter) outside(r rune) {
 		f.state = control
 	case r == 0x90 || r == 0x98 || r == 0x9d || r == 0x9e || r == 0x9f:
 		f.state = str
-	case r == '\n' || r == '\t' || printable(r):
+	case r == '\n' || r == '\t' || Safe(r):
 		f.emit(r)
 	default:
 		f.emit(Mark)
@@ -225,9 +225,9 @@ func (f *filter) inString(r rune) {
 	}
 }
 
-// printable reports whether r may reach a terminal: a graphic character or a plain space, and no format
+// Safe reports whether r may reach a terminal: a graphic character or a plain space, and no format
 // character, which covers bidirectional overrides, zero-width characters and tags.
-func printable(r rune) bool {
+func Safe(r rune) bool {
 	if r == ' ' {
 		return true
 	}

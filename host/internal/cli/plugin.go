@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/drawspan/drawspan/config"
+	"github.com/drawspan/drawspan/host/api"
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/pluginlock"
+	"github.com/drawspan/drawspan/host/internal/term"
+)
+
+func (s *shell) pluginCommand() *cobra.Command {
+	return s.group("plugin", "List, lock and verify plugin programs",
+		"Plugins run only when their bytes are those that the lock file beside the configuration names.",
+		s.pluginLs(), s.pluginLock(), s.pluginVerify())
+}
+
+// pluginDoc is the answer of the plugin commands.
+type pluginDoc struct {
+	Items   []api.Plugin `json:"items"`
+	File    string       `json:"file"`
+	Dirs    []string     `json:"looked_for_in"`
+	Changed []string     `json:"changed,omitempty"`
+}
+
+func (s *shell) pluginLs() *cobra.Command {
+	return s.leaf(leaf{
+		use: "ls", aliases: []string{"list"}, short: "List plugins found and locked",
+		long: `Lists the plugin programs that are installed or locked: where the program is, its digest and whether
+the lock file names it. Needs no daemon.`,
+		example: "drawspan plugin ls",
+		run: func(context.Context, []string) error {
+			doc, err := s.listPlugins()
+			if err != nil {
+				return err
+			}
+			return s.showPlugins(doc)
+		},
+	})
+}
+
+// listPlugins hashes what is installed and compares it with the lock file.
+func (s *shell) listPlugins() (pluginDoc, error) {
+	cfg, err := s.load()
+	if err != nil {
+		return pluginDoc{}, err
+	}
+	return s.comparePlugins(cfg)
+}
+
+func (s *shell) comparePlugins(cfg *config.Config) (pluginDoc, error) {
+	doc := pluginDoc{Items: []api.Plugin{}, File: s.lockPath(), Dirs: s.pluginDirs(cfg)}
+	lock, err := s.readLock()
+	if err != nil {
+		return doc, err
+	}
+	found, err := pluginlock.Verify(lock, doc.Dirs)
+	if err != nil {
+		return doc, err
+	}
+	for _, v := range found {
+		kind, name, _ := strings.Cut(v.Name, "-")
+		x := api.Plugin{Name: name, Kind: kind, Path: v.Path, Digest: v.Actual, Locked: v.Expected, State: v.State}
+		if e, ok := lock.Find(kind, name); ok {
+			x.Version, x.Simulated = e.Version, e.Simulated
+		}
+		doc.Items = append(doc.Items, x)
+	}
+	return doc, nil
+}
+
+func (s *shell) showPlugins(doc pluginDoc) error {
+	return s.show(doc, idsOf(doc.Items, func(x api.Plugin) string { return x.Kind + "-" + x.Name }), func(p *page) {
+		if len(doc.Items) == 0 {
+			p.line("no plugin is installed or locked; looked for in", term.Line(strings.Join(doc.Dirs, ", ")))
+			return
+		}
+		t := term.Table{Head: []string{"KIND", "NAME", "VERSION", "STATE", "DIGEST", "PATH"}, Flex: 5}
+		for _, x := range doc.Items {
+			t.Rows = append(t.Rows, []string{term.Line(x.Kind), join(p.strong(x.Name), p.simulated(x.Simulated)),
+				firstOf(term.Line(x.Version), "-"), p.state(x.State), firstOf(shortDigest(firstOf(x.Digest, x.Locked)), "-"),
+				firstOf(term.Line(x.Path), "-")})
+		}
+		p.table(t)
+	})
+}
+
+// shortDigest is a digest as tables show it.
+func shortDigest(d string) string {
+	d = term.Line(d)
+	return d[:min(len(d), len("sha256:")+12)]
+}
+
+func (s *shell) pluginLock() *cobra.Command {
+	return s.leaf(leaf{
+		use: "lock", short: "Write the digests of the installed plugins to the lock file",
+		long: `Hashes every installed plugin program, asks each, confined, what it is, and writes drawspan.lock.hcl
+beside the configuration. From then on only those bytes are executed. Look at the list before you
+commit the file: it is what you trust. Needs no daemon; a running one reads it at its next reload.`,
+		example: "drawspan plugin lock && drawspan config reload",
+		run: func(ctx context.Context, _ []string) error {
+			if s.app.Describe == nil {
+				return cannot("plugin lock")
+			}
+			cfg, err := s.load()
+			if err != nil {
+				return err
+			}
+			changed, err := s.lockPlugins(ctx, s.pluginDirs(cfg))
+			if err != nil {
+				return err
+			}
+			doc, err := s.comparePlugins(cfg)
+			if err != nil {
+				return err
+			}
+			doc.Changed = changed
+			if err := s.showPlugins(doc); err != nil {
+				return err
+			}
+			s.say(s.talk.Mark(term.Good) + " wrote " + term.Line(doc.File) + ": " + counted(len(changed), "change"))
+			return nil
+		},
+	})
+}
+
+// lockPlugins locks what is installed and answers with what that changed.
+func (s *shell) lockPlugins(ctx context.Context, dirs []string) ([]string, error) {
+	lock, err := s.readLock()
+	if err != nil {
+		return nil, err
+	}
+	o := s.daemonOptions()
+	found, err := pluginlock.Lock(dirs, func(p pluginlock.Program) (pluginlock.Facts, error) {
+		return s.app.Describe(ctx, o, p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fault.New(fault.PluginNotFound, "no plugin program is installed").At(strings.Join(dirs, ", ")).
+			Fix("scripts/install")
+	}
+	changed := lock.Update(found)
+	return changed, pluginlock.Write(s.lockPath(), lock)
+}
+
+// cannot is a command that this build lacks the means for.
+func cannot(what string) error {
+	return fault.New(fault.NotSupported, "this build of drawspan cannot do %q", what).Fix("install a complete build: scripts/install")
+}
+
+func (s *shell) pluginVerify() *cobra.Command {
+	return s.leaf(leaf{
+		use: "verify", short: "Hash every plugin anew and compare with the lock file",
+		long: `Hashes the plugins and compares. Exit 3 when one is missing, not locked or not the one that was
+locked. Needs no daemon.`,
+		example: "drawspan plugin verify",
+		run: func(context.Context, []string) error {
+			doc, err := s.listPlugins()
+			if err != nil {
+				return err
+			}
+			if err := s.showPlugins(doc); err != nil {
+				return err
+			}
+			for _, x := range doc.Items {
+				if x.State != pluginlock.StateOK {
+					s.say(s.talk.Paint(term.Good, "fix")+": drawspan plugin lock", "  once you have made sure that the programs are yours")
+					return ended{fault.ExitConfig}
+				}
+			}
+			return nil
+		},
+	})
+}
+
+// pluginChecks is doctor's view of what was found.
+func (s *shell) pluginChecks(cfg *config.Config) []api.Check {
+	doc, err := s.comparePlugins(cfg)
+	if err != nil {
+		f := s.faultOf(err)
+		return []api.Check{{Group: "plugins", Name: "lock", State: "fail", Detail: f.Message, Fix: s.fix(f)}}
+	}
+	var checks []api.Check
+	for _, x := range doc.Items {
+		c := api.Check{Group: "plugins", Name: x.Kind + " " + x.Name, State: "ok", Detail: fmt.Sprintf("%s at %s", shortDigest(x.Digest), x.Path)}
+		switch x.State {
+		case pluginlock.StateOK:
+		case pluginlock.StateMissing:
+			c.State, c.Detail, c.Fix = "fail", "locked, but the program is not installed", "scripts/install"
+		case pluginlock.StateMismatch:
+			c.State, c.Detail, c.Fix = "fail", "the program is not the one that was locked", "drawspan plugin verify"
+		default:
+			c.State, c.Detail, c.Fix = "warn", "the program is not locked", "drawspan plugin lock"
+		}
+		if x.Simulated {
+			c.Detail += " [" + simulatedMarker + "]"
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}
