@@ -146,6 +146,7 @@ var badOnes = []bad{
 	{"a condition that is a number", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    when = diff.lines\n  }", []string{"invalid_condition 16:12"}, "touches"},
 	{"a condition that fails on large diffs only", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    when = diff.lines > 3 && touches(diff, \"[\")\n  }", []string{"invalid_condition 16:12"}, ""},
 	{"touches without diff", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    when = touches(\"a\", \"b\")\n  }", []string{"invalid_condition 16:12"}, ""},
+	{"nothing writable", "workspace", "  paths {\n    write = []\n  }\n  gate \"p\" {\n    validator = \"paths\"\n  }", []string{"invalid_value 15:13"}, "forbid"},
 	{"a glob that does not parse", "workspace", "  paths {\n    write = [\"a\", \"[b\"]\n  }\n  gate \"p\" {\n    validator = \"paths\"\n  }", []string{"invalid_glob 15:19"}, ""},
 	{"an absolute glob", "workspace", "  paths {\n    forbid = [\"/etc/**\"]\n  }\n  gate \"p\" {\n    validator = \"paths\"\n  }", []string{"invalid_glob 15:15"}, ""},
 	{"a negated glob", "workspace", "  paths {\n    forbid = [\"!x\"]\n  }\n  gate \"p\" {\n    validator = \"paths\"\n  }", []string{"invalid_glob 15:15"}, ""},

@@ -32,7 +32,7 @@ func (d *decoder) checkGates(w *Workspace) {
 }
 
 func (d *decoder) checkGate(g *Gate) {
-	validates, holds := g.Validator != "" || g.Has("validator"), g.Hold != "" || g.Has("hold")
+	validates, holds := g.Has("validator"), g.Has("hold")
 	if !validates && !holds {
 		p := problem{code: codeGateEmpty, summary: fmt.Sprintf("%s neither validates nor holds", g.block), hint: `add: validator = "command", or: hold = "what a person is asked"`}
 		if g.Has("when") {
@@ -44,17 +44,11 @@ func (d *decoder) checkGate(g *Gate) {
 	if holds && strings.TrimSpace(g.Hold) == "" {
 		d.rep.at(g.At("hold"), problem{code: codeValue, summary: "hold must say what the person is asked"})
 	}
-	if !validates {
-		for _, key := range []string{"sandbox", "on_fail", "wall", "config"} {
-			d.ineffective(g, key, "validator")
-		}
-	}
 	if !holds && g.OnFail != "hold" {
-		for _, key := range []string{"deadline", "default"} {
-			d.ineffective(g, key, `hold or on_fail = "hold"`)
-		}
+		d.ineffective(g, `hold or on_fail = "hold"`, "deadline", "default")
 	}
 	if !validates {
+		d.ineffective(g, "validator", "sandbox", "on_fail", "wall", "config")
 		return
 	}
 	d.sandboxNamed(&g.Origin, g.Sandbox)
@@ -63,9 +57,11 @@ func (d *decoder) checkGate(g *Gate) {
 	}
 }
 
-func (d *decoder) ineffective(g *Gate, key, without string) {
-	if g.Has(key) {
-		d.rep.at(g.At(key), problem{code: codeNoEffect, summary: fmt.Sprintf("%s has no effect without %s", key, without), hint: "leave it out"})
+func (d *decoder) ineffective(g *Gate, without string, keys ...string) {
+	for _, key := range keys {
+		if g.Has(key) {
+			d.rep.at(g.At(key), problem{code: codeNoEffect, summary: fmt.Sprintf("%s has no effect without %s", key, without), hint: "leave it out"})
+		}
 	}
 }
 

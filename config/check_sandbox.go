@@ -55,27 +55,40 @@ func (d *decoder) checkVariable(s *Sandbox, name string) {
 func (d *decoder) checkLevel(s *Sandbox) {
 	degrade := s.OnShortfall == "degrade"
 	level, floor := slices.Index(levels, s.Level), slices.Index(levels, s.Floor)
-	if s.Floor == "" {
-		floor = -1
-	}
 	switch {
 	case level < 0: // reported already
+	case s.Level == "off":
+		d.checkOff(s, degrade)
+	case s.AcceptUnsandboxed:
+		d.rep.at(s.At("accept_unsandboxed"), problem{code: codeNoEffect, summary: fmt.Sprintf("accept_unsandboxed has no effect with level %q", s.Level), hint: "leave it out"})
 	case s.Level == "vm":
 		d.rep.at(s.At("level"), problem{code: codeNotYet, summary: `level "vm" is not supported yet`, hint: `use level = "isolated"`})
 	case s.Level == "strict" && !(degrade && floor >= 0 && floor < level):
 		d.rep.at(s.At("level"), problem{code: codeNotYet, summary: `level "strict" is not supported yet; "isolated" can be reached`,
 			hint: `use level = "isolated", or add on_shortfall = "degrade" and floor = "isolated"`})
-	case s.Level == "off" && !s.AcceptUnsandboxed:
+	default:
+		d.checkFloor(s, degrade)
+	}
+}
+
+func (d *decoder) checkOff(s *Sandbox, degrade bool) {
+	switch {
+	case !s.AcceptUnsandboxed:
 		d.rep.at(s.At("level"), problem{code: codeUnsandboxed, summary: `level "off" runs programs with all rights of the daemon`, hint: `use level = "isolated", or say so: accept_unsandboxed = true`})
-	case s.Level != "off" && s.AcceptUnsandboxed:
-		d.rep.at(s.At("accept_unsandboxed"), problem{code: codeNoEffect, summary: fmt.Sprintf("accept_unsandboxed has no effect with level %q", s.Level), hint: "leave it out"})
-	case s.Level == "off" && degrade:
+	case degrade:
 		d.rep.at(s.At("on_shortfall"), problem{code: codeNoEffect, summary: `nothing is below level "off"`, hint: "leave on_shortfall out"})
-	case degrade && floor < 0:
+	case s.Floor != "":
+		d.rep.at(s.At("floor"), problem{code: codeNoEffect, summary: `floor has no effect with level "off"`, hint: "leave it out"})
+	}
+}
+
+func (d *decoder) checkFloor(s *Sandbox, degrade bool) {
+	switch {
+	case degrade && s.Floor == "":
 		d.rep.header(s.At("on_shortfall"), problem{code: codeMissingKey, summary: `on_shortfall = "degrade" needs a floor`, hint: `add: floor = "guarded"`})
-	case !degrade && floor >= 0:
+	case !degrade && s.Floor != "":
 		d.rep.at(s.At("floor"), problem{code: codeNoEffect, summary: `floor has no effect without on_shortfall = "degrade"`, hint: "leave it out, or degrade"})
-	case degrade && floor >= level:
+	case degrade && slices.Index(levels, s.Floor) >= slices.Index(levels, s.Level):
 		d.rep.at(s.At("floor"), problem{code: codeValue, summary: fmt.Sprintf("floor %q is not below level %q", s.Floor, s.Level), hint: "lower the floor, or refuse"})
 	}
 }

@@ -57,6 +57,9 @@ func (d *decoder) checkPaths(w *Workspace) {
 			}
 		}
 	}
+	if w.Has("paths.write") && len(w.Write) == 0 {
+		d.rep.at(w.At("paths.write"), problem{code: codeValue, summary: "paths.write must not be empty: no result could pass", hint: `leave it out for all paths, or: forbid = ["**"]`})
+	}
 	key := "paths.forbid"
 	switch {
 	case w.Has("paths.write"):

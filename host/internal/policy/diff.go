@@ -95,7 +95,7 @@ func changed(was, is config.Setting, next []config.Setting) Change {
 	}
 	name := kindOf(is.Block) + "." + is.Key
 	widens := true
-	if judge, ok := rules[name]; ok {
+	if judge, ok := rules[name]; ok && !was.Masked && !is.Masked {
 		widens = judge(was, is, next)
 	}
 	return Change{Block: is.Block, Op: "change", Detail: detail, Widens: widens, Restart: slices.Contains(restarts, name)}
@@ -125,7 +125,7 @@ var rules = map[string]rule{
 	"workspace.bases":             gained,
 	"workspace.executors":         gained,
 	"workspace.max_parallel":      raisedOrFree,
-	"workspace.paths.write":       gained,
+	"workspace.paths.write":       gainedGlob,
 	"workspace.paths.forbid":      lost,
 	"workspace.provision.copy":    gained,
 	"workspace.budget.wall":       raised,
@@ -167,6 +167,12 @@ func raisedOrFree(was, is config.Setting, _ []config.Setting) bool {
 
 // gained: the list has something that it did not have.
 func gained(was, is config.Setting, _ []config.Setting) bool { return more(was, is) }
+
+// gainedGlob is gained, where ** was not among the old globs already.
+func gainedGlob(was, is config.Setting, next []config.Setting) bool {
+	globs, _ := was.Value.([]string)
+	return !slices.Contains(globs, "**") && gained(was, is, next)
+}
 
 // lost: the list no longer has something.
 func lost(was, is config.Setting, _ []config.Setting) bool { return more(is, was) }

@@ -1,0 +1,132 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// say is a change on one line: + widens, ! needs a restart.
+func say(c Change) string {
+	mark := " "
+	if c.Widens {
+		mark = "+"
+	}
+	if c.Restart {
+		mark += "!"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s", mark, c.Op, c.Block, c.Detail))
+}
+
+func TestDiffNamesEveryChangeAndWhatItWidens(t *testing.T) {
+	w := newWorld(t)
+	const api, box = `workspace "api"`, `sandbox "box"`
+	for _, row := range []struct{ from, to, want string }{
+		{"max_parallel = 3", "max_parallel = 2", "change daemon max_parallel: 3 -> 2"},
+		{"max_parallel = 3", "max_parallel = 5", "+ change daemon max_parallel: 3 -> 5"},
+		{"max_parallel = 3", "max_parallel = 3\n  listen = \"127.0.0.1:1\"", "+! change daemon listen:  -> 127.0.0.1:1"},
+		{"max_parallel = 3", "max_parallel = 3\n  run_as = \"nobody\"", "+! change daemon run_as:  -> nobody"},
+		{"max_parallel = 3", "max_parallel = 3\n  state_dir = \"/var/lib/drawspan-test\"", "! change daemon state_dir: HOME/.local/state/drawspan -> /var/lib/drawspan-test"},
+		{"max_parallel = 3", "max_parallel = 3\n  log {\n    file = \"/x\"\n  }", "! change daemon log.file:  -> /x"},
+		{"max_parallel = 3", "max_parallel = 3\n  log {\n    level = \"debug\"\n  }", "change daemon log.level: info -> debug"},
+		{"interrupt = \"2s\"", "interrupt = \"4s\"", "change daemon stop.interrupt: 2s -> 4s"},
+
+		{"root      = \"~/src/api\"", "root = \"~/src/web\"", "+ change " + api + " root: HOME/src/api -> HOME/src/web"},
+		{"base      = \"main\"", "base = \"dev\"", "+ change " + api + " base: main -> dev"},
+		{"[\"feature/*\"]", "[\"feature/*\", \"x\"]", "+ change " + api + ` bases: ["feature/*"] -> ["feature/*","x"]`},
+		{"[\"*.pem\", \".github/**\"]", "[\"*.pem\"]", "+ change " + api + ` paths.forbid: ["*.pem",".github/**"] -> ["*.pem"]`},
+		{"[\"*.pem\", \".github/**\"]", "[\"*.pem\", \".github/**\", \"a\"]", "change " + api + ` paths.forbid: ["*.pem",".github/**"] -> ["*.pem",".github/**","a"]`},
+		{"forbid = [", "write = [\"src/**\"]\n    forbid = [", "change " + api + ` paths.write: ["**"] -> ["src/**"]`},
+		{"forbid = [", "write = [\"**\", \"a\"]\n    forbid = [", "change " + api + ` paths.write: ["**"] -> ["**","a"]`},
+		{"[\".env\"]", "[\".env\", \"x\"]", "+ change " + api + ` provision.copy: [".env"] -> [".env","x"]`},
+		{"[\".env\"]", "[]", "change " + api + ` provision.copy: [".env"] -> []`},
+		{"  provision {", "  budget {\n    wall = \"2h\"\n  }\n  provision {", "+ change " + api + " budget.wall: 1h -> 2h"},
+		{"  provision {", "  budget {\n    wall = \"2m\"\n  }\n  provision {", "change " + api + " budget.wall: 1h -> 2m"},
+		{"  provision {", "  max_parallel = 1\n  provision {", "change " + api + " max_parallel: 0 -> 1"},
+
+		{"  gate \"paths\" {", "  gate \"more\" {\n    hold = \"x\"\n  }\n  gate \"paths\" {", "add " + api + ` gate "more"`},
+		{"  gate \"review\" {\n    when = diff.lines > 4 || diff.files > 2 || diff.binary > 0 || touches(diff, \"go.mod\")\n    hold = \"look\"\n  }", "", "+ remove " + api + ` gate "review"`},
+		{"wall      = \"5m\"", "optional = true\n    wall = \"5m\"", "+ change " + api + ` gate "tests" optional: false -> true`},
+		{"wall      = \"5m\"", "on_fail = \"warn\"\n    wall = \"5m\"", "+ change " + api + ` gate "tests" on_fail: fail -> warn`},
+		{"wall      = \"5m\"", "wall = \"4m\"", "change " + api + ` gate "tests" wall: 5m -> 4m`},
+		{"wall      = \"5m\"", "", "+ change " + api + ` gate "tests" wall: 5m -> 0s`},
+		{"[\"go\", \"test\"]", "[\"true\"]", "+ change " + api + ` gate "tests" config: {"run":["go","test"]} -> {"run":["true"]}`},
+		{"hold = \"look\"", "hold = \"look\"\n    default = \"pass\"", "+ change " + api + ` gate "review" default: fail -> pass`},
+		{"hold = \"look\"", "hold = \"look\"\n    deadline = \"1h\"", "change " + api + ` gate "review" deadline: 1d -> 1h`},
+		{"hold = \"look\"", "hold = \"look well\"", "change " + api + ` gate "review" hold: look -> look well`},
+
+		{"toolchain \"go\" {}", "level = \"guarded\"\n  toolchain \"go\" {}", "+ change " + box + " level: isolated -> guarded"},
+		{"toolchain \"go\" {}", "", "remove " + box + ` toolchain "go"`},
+		{"toolchain \"go\" {}", "toolchain \"go\" {}\n  limits {\n    processes = 8\n  }", "change " + box + " limits.processes: 512 -> 8"},
+		{"toolchain \"go\" {}", "toolchain \"go\" {}\n  limits {\n    tmp = \"1GiB\"\n  }", "+ change " + box + " limits.tmp: 512MiB -> 1GiB"},
+		{"[\"~/src/web\"]", "[]", "change " + box + ` filesystem.read: ["HOME/src/web"] -> []`},
+		{"CI = \"1\"", "CI = \"2\"", "+ change " + box + ` env.set: {"CI":"1"} -> {"CI":"2"}`},
+
+		{"plugin  = \"command\"", "plugin = \"script\"", `+ change executor "fmt" plugin: command -> script`},
+		{"[\"gofmt\"]", "[\"rm\"]", `+ change executor "fmt" config: {"program":["gofmt"]} -> {"program":["rm"]}`},
+		{"\nexecutor \"fmt\"", "\nexecutor \"x\" {\n  plugin = \"x\"\n  sandbox = \"box\"\n}\nexecutor \"fmt\"", `+ add executor "x"`},
+		{"\nexecutor \"fmt\"", "\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nexecutor \"fmt\"", `+ add plugin "executor-x"`},
+		{"\nexecutor \"fmt\"", "\nsandbox \"x\" {\n  toolchain \"go\" {}\n}\nexecutor \"fmt\"", `add sandbox "x"`},
+		{"\nworkspace \"api\"", "\nworkspace \"web\" {\n  root = \"~/src/web\"\n  base = \"m\"\n  executors = [\"fmt\"]\n  gate \"a\" {\n    hold = \"x\"\n  }\n}\nworkspace \"api\"", `+ add workspace "web"`},
+	} {
+		if !strings.Contains(text, row.from) {
+			t.Fatalf("%q is not in the configuration", row.from)
+		}
+		old, next := w.load(text), w.load(strings.Replace(text, row.from, row.to, 1))
+		var got []string
+		for _, c := range Diff(old, next) {
+			got = append(got, strings.ReplaceAll(say(c), w.home, "HOME"))
+		}
+		if !slices.Equal(got, []string{row.want}) {
+			t.Errorf("got %q, want %q", got, row.want)
+		}
+	}
+	if same := Diff(w.load(text), w.load("# moved\n"+text)); len(same) != 0 {
+		t.Errorf("nothing changed, but: %+v", same)
+	}
+}
+
+func TestEveryKeyHasARuleOrCountsAsWidening(t *testing.T) {
+	w := newWorld(t)
+	// What a change of these does is not judged: it always gives something.
+	unruled := []string{
+		"plugin.dir", "toolchain.root", "toolchain.module_cache", "toolchain.build_cache", "sandbox.env.set",
+		"executor.plugin", "executor.sandbox", "executor.config", "workspace.root", "workspace.base",
+		"gate.validator", "gate.sandbox", "gate.config",
+	}
+	cfg := w.load(strings.Replace(text, "\nexecutor \"fmt\"", "\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nexecutor \"fmt\"", 1))
+	seen := map[string]bool{}
+	for _, s := range cfg.Settings() {
+		name := kindOf(s.Block) + "." + s.Key
+		seen[name] = true
+		if _, ok := rules[name]; ok == slices.Contains(unruled, name) {
+			t.Errorf("%s: rule %v", name, ok)
+		}
+	}
+	for name := range rules {
+		if !seen[name] {
+			t.Errorf("rule for %s, which is no key", name)
+		}
+	}
+	for _, name := range restarts {
+		if !seen[name] {
+			t.Errorf("restart for %s, which is no key", name)
+		}
+	}
+}
+
+func TestAChangeOfASensitiveValueIsSeenButNotShown(t *testing.T) {
+	w := newWorld(t)
+	secret := "variable \"s\" {\n  default = \"VALUE\"\n  sensitive = true\n}\n" + strings.Replace(text, `["gofmt"]`, `["gofmt", var.s]`, 1)
+	old, next := w.load(strings.Replace(secret, "VALUE", "hunter2", 1)), w.load(strings.Replace(secret, "VALUE", "hunter3", 1))
+	changes := Diff(old, next)
+	if len(changes) != 1 || !changes[0].Widens || changes[0].Block != `executor "fmt"` || strings.Contains(changes[0].Detail, "hunter") || changes[0].Detail != "config: a sensitive value changed" {
+		t.Errorf("got %+v", changes)
+	}
+	level := "variable \"s\" {\n  default = \"VALUE\"\n  sensitive = true\n}\n" + strings.Replace(text, `toolchain "go" {}`, "level = var.s", 1)
+	changes = Diff(w.load(strings.Replace(level, "VALUE", "isolated", 1)), w.load(strings.Replace(level, "VALUE", "guarded", 1)))
+	if len(changes) != 1 || !changes[0].Widens {
+		t.Errorf("got %+v", changes)
+	}
+}
