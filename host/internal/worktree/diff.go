@@ -18,10 +18,10 @@ func (c *capture) diff(ctx context.Context, facts *diffReader) error {
 	args := []string{
 		"diff-index", "--cached", "-z", "--raw", "--numstat", "--full-index", "--abbrev=64", "--no-renames",
 		"--no-ext-diff", "--no-textconv", "--ignore-submodules=none", "--submodule=short", "--no-color",
-		"--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers", "--unified=3",
+		"--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers",
 	}
 	if c.req.Patch != nil && c.req.MaxPatch > 0 {
-		args = append(args, "--patch", "--binary")
+		args = append(args, "--patch", "--binary", "--unified=3")
 	}
 	run := c.call(append(args, c.req.Base)...)
 	run.stdout = facts
@@ -87,6 +87,9 @@ func (d *diffReader) Write(p []byte) (int, error) {
 }
 
 func (d *diffReader) copyPatch(p []byte) error {
+	if d.patch == nil {
+		return fmt.Errorf("read diff: a patch that nobody asked for")
+	}
 	room := d.max - d.facts.PatchBytes
 	cut := int64(len(p)) > room
 	if cut {
