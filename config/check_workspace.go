@@ -161,6 +161,8 @@ func badRef(ref string, glob bool) string {
 		return "it is empty"
 	case len(ref) > 255:
 		return "it is too long"
+	case glob && strings.Contains(ref, "**"):
+		return "* stands for one part of a ref; write feature/* and feature/*/* for two depths"
 	case strings.HasPrefix(ref, "-"):
 		return "it begins with -"
 	case strings.HasPrefix(ref, "/"), strings.HasSuffix(ref, "/"), strings.Contains(ref, "//"):

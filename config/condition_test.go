@@ -125,12 +125,14 @@ func TestRefsFollowGitsRules(t *testing.T) {
 			t.Errorf("%q is accepted", r)
 		}
 	}
-	for _, r := range []string{"feature/*", "**", "release-?", "*"} {
+	for _, r := range []string{"feature/*", "feature/*/*", "release-?", "*"} {
 		if why := badRef(r, true); why != "" {
 			t.Errorf("glob %q is refused: %s", r, why)
 		}
 	}
-	if badRef("[a]", true) == "" {
-		t.Error("a glob over refs has brackets")
+	for _, r := range []string{"[a]", "**", "feature/**"} {
+		if badRef(r, true) == "" {
+			t.Errorf("glob %q is accepted", r)
+		}
 	}
 }

@@ -36,7 +36,7 @@ refused until a version enforces it. ` + "`drawspan validate`" + ` shows every p
 - **name**: lower case letters, digits, - and _, at most 63
 - **path**: absolute or starting with ` + "`~/`" + `, without ` + "`..`" + ` and without symlinks
 - **glob**: over paths relative to the repository; ` + "`*`" + ` stays in one directory, ` + "`**`" + ` does not
-- **glob over refs**: ` + "`*`" + ` stays in one part of a ref, ` + "`**`" + ` does not
+- **glob over refs**: ` + "`*` and `?`" + ` stay in one part of a ref: ` + "`feature/*`" + ` admits feature/x and not feature/x/y
 - **condition**: true or false from ` + "`diff.files`, `diff.lines`, `diff.insertions`, `diff.deletions`, `diff.binary`" + ` (numbers) and
   ` + "`touches(diff, \"glob\", ...)`" + `, with ` + "`&&`, `||`, `!`" + ` and comparisons
 
