@@ -48,7 +48,8 @@ type DemoOptions struct {
 	DaemonOptions
 	Repository string // what is cloned; "" lets the demo make one
 	Out        io.Writer
-	Keep       bool // leave the temporary directory
+	OutFD      uintptr // of Out, to ask what it can show
+	Keep       bool    // leave the temporary directory
 }
 
 // Streams is the outside of one invocation.
@@ -65,4 +66,5 @@ type Streams struct {
 	UID        int
 	Interrupts <-chan os.Signal // Ctrl-C while work is followed; when nobody receives, the context ends
 	Heartbeat  time.Duration    // without a terminal, how long nothing may be said; 0 is 30 s
+	Began      time.Time        // what views that do not tick measure ages against; zero is now
 }

@@ -77,7 +77,7 @@ func (p *page) approvalTable(items []api.Approval, now time.Time) {
 		} else {
 			due = ""
 		}
-		id := a.ID // whole: it is what the answer needs
+		id := term.Line(a.ID) // whole: it is what the answer needs
 		t.Rows = append(t.Rows, []string{id, state, term.Line(a.Kind), term.Line(a.Workspace), firstLine(a.Prompt), due, fallback(a)})
 	}
 	p.table(t)
@@ -121,7 +121,7 @@ func findApproval(ctx context.Context, c *client.Client, id string) (api.Approva
 }
 
 func (p *page) approvalDetail(a api.Approval, now time.Time) {
-	p.line(p.state(a.State), p.strong(a.Kind), a.ID)
+	p.line(p.state(a.State), p.strong(a.Kind), term.Line(a.ID))
 	decided := ""
 	if a.DecidedAt != nil {
 		decided = p.when(*a.DecidedAt, now) + " by " + term.Line(a.DecidedBy)
@@ -130,7 +130,7 @@ func (p *page) approvalDetail(a api.Approval, now time.Time) {
 		}
 	}
 	p.facts(facts{
-		{"run", a.RunID}, {"step", a.StepID}, {"attempt", a.AttemptID}, {"workspace", term.Line(a.Workspace)},
+		{"run", term.Line(a.RunID)}, {"step", term.Line(a.StepID)}, {"attempt", term.Line(a.AttemptID)}, {"workspace", term.Line(a.Workspace)},
 		{"gate", term.Line(a.Gate)}, {"opened", p.when(a.OpenedAt, now)}, {"due", p.when(a.Deadline, now) + ", then " + fallback(a)},
 		{"answer", firstLine(a.Answer)}, {"note", firstLine(a.Note)}, {"decided", decided},
 	})
@@ -174,7 +174,7 @@ as it is (exit 6).`,
 					return err
 				}
 				return s.show(a, []string{a.ID}, func(p *page) {
-					p.line(p.state(a.State), p.strong(a.Kind), a.ID)
+					p.line(p.state(a.State), p.strong(a.Kind), term.Line(a.ID))
 					p.line("follow it:", p.command("drawspan step wait "+a.StepID))
 				})
 			})

@@ -131,7 +131,7 @@ func (p *page) attemptDetail(a api.Attempt, now time.Time) {
 		retry = "yes"
 	}
 	p.facts(facts{
-		{"id", a.ID}, {"step", a.StepID}, {"run", a.RunID},
+		{"id", term.Line(a.ID)}, {"step", term.Line(a.StepID)}, {"run", term.Line(a.RunID)},
 		{"executor", join(term.Line(a.Executor), p.simulated(a.Simulated))}, {"plugin", p.plugin(a.Plugin)},
 		{"state", p.state(a.State)}, {"reason", term.Line(a.Reason)}, {"message", firstLine(a.Message)},
 		{"cause", term.Line(a.Cause)}, {"worth a retry", retry}, {"created", p.when(a.CreatedAt, now)}, {"took", took},

@@ -157,8 +157,11 @@ func attemptNode(l look, a api.Attempt, now time.Time) term.Node {
 
 // proof says how the end of every process was proved.
 func (l look) proof(d death) string {
+	if !d.Proved && d.Survivors == 0 {
+		return l.Paint(term.Bad, "not proved: processes may be left")
+	}
 	if !d.Proved {
-		return l.Paint(term.Bad, fmt.Sprintf("not proved: %s left", counted(d.Survivors, "process")))
+		return l.Paint(term.Bad, "not proved: "+counted(d.Survivors, "process")+" left")
 	}
 	text := "proved: no process left, by " + term.Line(d.Method)
 	if d.Took > 0 {

@@ -18,7 +18,7 @@ no account and no network, and leaves nothing behind unless --keep.`,
 			if s.app.Demo == nil {
 				return cannot("demo")
 			}
-			o.DaemonOptions, o.Out = s.daemonOptions(), s.io.Out
+			o.DaemonOptions, o.Out, o.OutFD = s.daemonOptions(), s.io.Out, s.io.OutFD
 			if o.Repository != "" {
 				o.Repository = s.absolute(o.Repository)
 			}

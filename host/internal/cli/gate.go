@@ -122,8 +122,8 @@ func (p *page) gateStory(st gateStory, now time.Time) {
 		required = "no: advisory"
 	}
 	p.facts(facts{
-		{"attempt", g.AttemptID}, {"reason", firstLine(g.Reason)}, {"required", required}, {"decided by", term.Line(g.DecidedBy)},
-		{"decided", p.when(g.At, now)}, {"approval", g.ApprovalID}, {"rule digest", p.faint(g.RuleSum)},
+		{"attempt", term.Line(g.AttemptID)}, {"reason", firstLine(g.Reason)}, {"required", required}, {"decided by", term.Line(g.DecidedBy)},
+		{"decided", p.when(g.At, now)}, {"approval", term.Line(g.ApprovalID)}, {"rule digest", p.faint(g.RuleSum)},
 	})
 	if len(g.Rule) > 0 {
 		p.gap()
@@ -142,7 +142,7 @@ const maxFindings = 20
 func (p *page) validation(v api.Validation) {
 	p.line(p.strong("validation"), p.state(v.Result), span(time.Duration(v.DurationMS*float64(time.Millisecond))))
 	p.facts(facts{
-		{"  id", v.ID}, {"  plugin", p.plugin(v.Plugin)}, {"  ran", term.Line(strings.Join(v.Command, " "))},
+		{"  id", term.Line(v.ID)}, {"  plugin", p.plugin(v.Plugin)}, {"  ran", term.Line(strings.Join(v.Command, " "))},
 		{"  exit", exitOf(v.ExitCode, v.Signal)}, {"  message", firstLine(v.Message)}, {"  judged tree", commit(v.Tree)},
 		{"  stdout", p.faint(v.Stdout)}, {"  stderr", p.faint(v.Stderr)},
 	})

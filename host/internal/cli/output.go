@@ -61,8 +61,26 @@ func (s *shell) print(lines []string) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	_, err := io.WriteString(s.io.Out, strings.Join(lines, "\n")+"\n")
+	_, err := io.WriteString(s.io.Out, s.out.paragraph(lines))
 	return written(err)
+}
+
+// paragraph is lines as they go out, once more past the gate before a terminal.
+func (l look) paragraph(lines []string) string {
+	var b strings.Builder
+	for _, line := range lines {
+		b.WriteString(l.gate(line))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// gate lets colours pass where there are some to pass.
+func (l look) gate(line string) string {
+	if l.profile.Color {
+		return term.Painted(line)
+	}
+	return term.Line(line)
 }
 
 // say is talk: to stderr, never with -q.
@@ -71,7 +89,7 @@ func (s *shell) say(lines ...string) {
 		return
 	}
 	// Talk that cannot be delivered must not stop the work.
-	_, _ = io.WriteString(s.io.Err, strings.Join(lines, "\n")+"\n") // stderr is gone: nobody to tell
+	_, _ = io.WriteString(s.io.Err, s.talk.paragraph(lines)) // stderr is gone: nobody to tell
 }
 
 // document prints one JSON document.

@@ -53,7 +53,7 @@ func (p *page) runDetail(r api.Run, now time.Time) {
 		ended = p.when(*r.EndedAt, now)
 	}
 	p.facts(facts{
-		{"id", r.ID}, {"workspace", term.Line(r.Workspace)}, {"base", term.Line(r.Base) + " " + commit(r.BaseCommit)},
+		{"id", term.Line(r.ID)}, {"workspace", term.Line(r.Workspace)}, {"base", term.Line(r.Base) + " " + commit(r.BaseCommit)},
 		{"steps", fmt.Sprint(r.Steps)}, {"opened", p.when(r.OpenedAt, now) + " by " + actorOf(r.Actor)}, {"ended", ended},
 		{"policy", term.Line(r.PolicySum)},
 	})
@@ -193,7 +193,7 @@ of the log as they are recorded. Ctrl-C detaches.`,
 					return err
 				}
 				return s.show(b.run, []string{id}, func(p *page) {
-					p.line(p.state(b.run.State), p.strong("run"), b.run.ID, counted(len(b.steps), "step"))
+					p.line(p.state(b.run.State), p.strong("run"), term.Line(b.run.ID), counted(len(b.steps), "step"))
 				})
 			})
 		},
@@ -231,7 +231,7 @@ func (s *shell) showRun(run api.Run, err error) error {
 	if err != nil {
 		return err
 	}
-	return s.show(run, []string{run.ID}, func(p *page) { p.line(p.state(run.State), p.strong("run"), run.ID) })
+	return s.show(run, []string{run.ID}, func(p *page) { p.line(p.state(run.State), p.strong("run"), term.Line(run.ID)) })
 }
 
 func (s *shell) runCancel() *cobra.Command {

@@ -67,7 +67,10 @@ var globalFlags = []globalFlag{
 
 // Run does one invocation and answers with its exit code.
 func (a App) Run(ctx context.Context, streams Streams, args []string) int {
-	s := &shell{app: a, io: streams, now: time.Now()}
+	s := &shell{app: a, io: streams, now: streams.Began}
+	if s.now.IsZero() {
+		s.now = time.Now()
+	}
 	s.look()
 	s.root = s.tree()
 	s.root.SetArgs(hashicorpFlags(args))

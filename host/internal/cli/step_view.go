@@ -120,7 +120,7 @@ func (p *page) stepDetail(s api.Step, now time.Time) {
 		paths = term.Line(join("write "+strings.Join(s.Paths.Write, " "), "forbid "+strings.Join(s.Paths.Forbid, " ")))
 	}
 	p.facts(facts{
-		{"id", s.ID}, {"run", s.RunID}, {"workspace", term.Line(s.Workspace)},
+		{"id", term.Line(s.ID)}, {"run", term.Line(s.RunID)}, {"workspace", term.Line(s.Workspace)},
 		{"executor", join(term.Line(s.Executor), p.simulated(s.Simulated))}, {"reason", term.Line(s.Reason)},
 		{"dispatched", p.when(s.Dispatched, now) + " by " + actorOf(s.Actor)}, {"ended", ended},
 		{"expect", term.Line(s.Expect)}, {"wall", term.Line(s.Wall)}, {"paths", paths},

@@ -53,7 +53,15 @@ type liveView struct {
 
 func (v *liveView) draw(b *board, now time.Time) error {
 	v.drawn = now
-	return v.live.Draw(b.tree(v.look, now).Lines(v.profile))
+	return v.live.Draw(v.lines(b, now))
+}
+
+func (v *liveView) lines(b *board, now time.Time) []string {
+	lines := b.tree(v.look, now).Lines(v.profile)
+	for i, line := range lines {
+		lines[i] = v.gate(line)
+	}
+	return lines
 }
 
 func (v *liveView) pace() time.Duration { return secondHand }
@@ -71,7 +79,7 @@ func (v *liveView) moved(b *board, now time.Time) error {
 func (v *liveView) tick(b *board, now time.Time) error { return v.draw(b, now) }
 
 func (v *liveView) finish(b *board, now time.Time) error {
-	return v.live.Finish(b.tree(v.look, now).Lines(v.profile))
+	return v.live.Finish(v.lines(b, now))
 }
 
 // lineView is one line per change, and a heartbeat.
