@@ -33,7 +33,6 @@ func Compile(cfg *config.Config, host Host) (*work.Policy, config.Diagnostics) {
 		Executors:   map[string]*work.ExecutorDecl{},
 		MaxParallel: int(cfg.Daemon.MaxParallel),
 		Output:      defaultOutput,
-		Grace:       cfg.Daemon.StopProtocol,
 		Stop: work.StopLadder{
 			Protocol: cfg.Daemon.StopProtocol, Interrupt: cfg.Daemon.StopInterrupt, Terminate: cfg.Daemon.StopTerminate,
 		},

@@ -176,7 +176,7 @@ func TestCompileCarriesEverythingOver(t *testing.T) {
 	if e := p.Executors["fmt"]; e.Plugin != "command" || string(e.Config) != `{"program":["gofmt"]}` || e.Question != (work.QuestionPolicy{Deadline: 10 * time.Minute, Default: "deny"}) {
 		t.Errorf("executor: %+v", e)
 	}
-	if p.MaxParallel != 3 || p.Grace != time.Second || p.Stop != (work.StopLadder{Protocol: time.Second, Interrupt: 2 * time.Second, Terminate: 3 * time.Second}) || p.Output != 64<<20 {
+	if p.MaxParallel != 3 || p.Stop != (work.StopLadder{Protocol: time.Second, Interrupt: 2 * time.Second, Terminate: 3 * time.Second}) || p.Output != 64<<20 {
 		t.Errorf("policy: %+v", p)
 	}
 }

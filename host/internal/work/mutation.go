@@ -42,7 +42,7 @@ type DispatchStep struct {
 	Key  *Key
 }
 
-// MoveStep moves a step (event step.<state>).
+// MoveStep moves a step (event step.<state>). A key makes a move to queued idempotent.
 type MoveStep struct {
 	ID      string
 	Version int64
@@ -50,6 +50,7 @@ type MoveStep struct {
 	Reason  string
 	Actor   Actor
 	At      time.Time
+	Key     *Key
 }
 
 // CreateAttempt inserts an attempt in state queued and makes it its step's newest (event

@@ -12,8 +12,7 @@ type Policy struct {
 	Workspaces  map[string]*Workspace
 	Executors   map[string]*ExecutorDecl
 	MaxParallel int
-	Output      int64         // default cap of one attempt's stream in bytes
-	Grace       time.Duration // how long the stop ladder waits at its first rung
+	Output      int64 // default cap of one attempt's stream in bytes
 	Stop        StopLadder
 }
 

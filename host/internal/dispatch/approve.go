@@ -1,0 +1,290 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/gate"
+	"github.com/drawspan/drawspan/host/internal/ident"
+	"github.com/drawspan/drawspan/host/internal/work"
+	"github.com/drawspan/drawspan/sdk"
+)
+
+// Bounds of approvals.
+const (
+	defaultHold     = 24 * time.Hour
+	defaultQuestion = 10 * time.Minute
+	maxAsking       = 16 // open questions of one attempt
+	maxPrompt       = 16 << 10
+)
+
+// sink takes the executor's events: all into the stream, questions also into approvals.
+func (a *drive) sink(ctx context.Context, e sdk.Event) error {
+	err := a.journal.Append("executor", e)
+	if errors.Is(err, ErrFull) {
+		a.cancel(&stopCause{kind: errOutput, actor: daemonActor(), reason: fmt.Sprintf("output over %d bytes", a.outputLimit())})
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("journal event: %w", err)
+	}
+	switch e.Type {
+	case sdk.EventQuestionAsked:
+		return a.ask(ctx, work.ApprovalQuestion, e)
+	case sdk.EventPermissionAsked:
+		return a.ask(ctx, work.ApprovalPermission, e)
+	}
+	return nil
+}
+
+// request is the data of a question or permission event.
+type request struct {
+	Text    string   `json:"text"`
+	Title   string   `json:"title"`
+	Tool    string   `json:"tool"`
+	Options []string `json:"options"`
+}
+
+// ask opens an approval and lets a goroutine wait for its decision, deadline or the attempt's end.
+func (a *drive) ask(ctx context.Context, kind work.ApprovalKind, e sdk.Event) error {
+	var r request
+	if err := json.Unmarshal(e.Data, &r); err != nil || e.ItemID == "" {
+		return fault.New(fault.PluginProtocol, "a %s without an id or with malformed data", kind)
+	}
+	ap := a.approvalFor(kind, e.ItemID, r)
+	decided := make(chan work.Approval, 1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.asking >= maxAsking {
+		return fault.New(fault.PluginProtocol, "more than %d open questions", maxAsking)
+	}
+	a.d.mu.Lock()
+	a.d.pending[ap.ID] = decided
+	a.d.mu.Unlock()
+	open := []work.Mutation{work.OpenApproval{Approval: ap}}
+	var err error
+	if a.at.State == work.AttemptRunning {
+		err = a.moveLocked(ctx, work.MoveAttempt{To: work.AttemptWaiting}, open...)
+	} else {
+		err = a.d.opt.Record.Apply(ctx, open...)
+	}
+	if err != nil {
+		a.d.settle(ap.ID)
+		return fmt.Errorf("open approval: %w", err)
+	}
+	a.asking++
+	a.d.wake(a.at.ID, a.at.StepID, a.at.RunID)
+	a.questions.Go(func() { a.awaitDecision(ctx, ap, decided) })
+	return nil
+}
+
+func (a *drive) approvalFor(kind work.ApprovalKind, item string, r request) work.Approval {
+	prompt, fallback := r.Text, ""
+	if kind == work.ApprovalPermission {
+		prompt, fallback = r.Title, a.ex.Question.Default
+		if r.Tool != "" {
+			prompt = r.Tool + ": " + prompt
+		}
+		if fallback == "" {
+			fallback = "deny"
+		}
+	}
+	wait := a.ex.Question.Deadline
+	if wait <= 0 {
+		wait = defaultQuestion
+	}
+	now := a.d.now()
+	return work.Approval{
+		ID: ident.New(ident.Approval), RunID: a.at.RunID, StepID: a.at.StepID, AttemptID: a.at.ID, Workspace: a.ws.Name,
+		Kind: kind, ItemID: item, Prompt: prompt[:min(len(prompt), maxPrompt)], Options: r.Options[:min(len(r.Options), maxAsking)],
+		Deadline: now.Add(wait), Default: fallback, State: work.ApprovalOpen, OpenedAt: now,
+	}
+}
+
+// awaitDecision waits for one approval and carries the answer back. ctx ends with the attempt's process.
+func (a *drive) awaitDecision(ctx context.Context, ap work.Approval, decided <-chan work.Approval) {
+	record := context.WithoutCancel(ctx)
+	timer := time.NewTimer(ap.Deadline.Sub(a.d.now()))
+	defer timer.Stop()
+	var done work.Approval
+	select {
+	case done = <-decided:
+	case <-timer.C:
+		done = a.d.expire(record, ap, "deadline")
+	case <-ctx.Done():
+		done = a.d.expire(record, ap, "cancel")
+	}
+	a.d.settle(ap.ID)
+	a.mu.Lock()
+	a.asking--
+	if a.asking == 0 && a.at.State == work.AttemptWaiting && ctx.Err() == nil {
+		if err := a.moveLocked(record, work.MoveAttempt{To: work.AttemptRunning}); err != nil {
+			a.d.report(record, "resume after approval", err, "attempt", a.at.ID)
+		}
+	}
+	a.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	answer := sdk.Answer{Text: done.Answer, Answered: done.State == work.ApprovalAnswered}
+	decision := sdk.Decision{Allowed: done.State == work.ApprovalAllowed, Rule: done.DecidedBy}
+	a.noteDecision(done)
+	if err := a.plugin.Input(ctx, ap.ItemID, answer, decision); err != nil && ctx.Err() == nil {
+		a.d.report(record, "carry the answer to the executor", err, "attempt", a.at.ID)
+	}
+}
+
+// noteDecision puts the decision into the stream.
+func (a *drive) noteDecision(ap work.Approval) {
+	kind := sdk.EventQuestionAnswered
+	if ap.Kind == work.ApprovalPermission {
+		kind = sdk.EventPermissionSolved
+	}
+	data := jsonOf(map[string]string{"approval_id": ap.ID, "state": string(ap.State), "decided_by": ap.DecidedBy})
+	if err := a.journal.Append("host", sdk.Event{Type: kind, ItemID: ap.ItemID, Data: data}); err != nil {
+		a.d.opt.Log.Debug("decision not journalled", "attempt", a.at.ID, "error", err)
+	}
+}
+
+func (d *Dispatcher) settle(id string) {
+	d.mu.Lock()
+	delete(d.pending, id)
+	d.mu.Unlock()
+}
+
+// expire applies an approval's declared default, or denies it when its attempt is over. Somebody may have
+// decided in the same moment; then that stands.
+func (d *Dispatcher) expire(ctx context.Context, ap work.Approval, by string) work.Approval {
+	to, answer := work.ApprovalDenied, ""
+	if by == "deadline" {
+		switch {
+		case ap.Kind == work.ApprovalQuestion && ap.Default != "":
+			to, answer = work.ApprovalAnswered, ap.Default
+		case ap.Kind == work.ApprovalPermission && ap.Default == "allow", ap.Kind == work.ApprovalHold && ap.Default == "pass":
+			to = work.ApprovalAllowed
+		}
+	}
+	if err := d.write(ctx, ap, work.DecideApproval{To: to, Answer: answer, DecidedBy: by, Actor: daemonActor()}); err != nil && !fault.Is(err, fault.Stale) && !fault.Is(err, fault.Conflict) {
+		d.report(ctx, "apply the approval's default", err, "approval", ap.ID)
+	}
+	now, err := d.opt.Record.Approval(ctx, ap.ID)
+	if err != nil {
+		d.report(ctx, "read approval", err, "approval", ap.ID)
+		ap.State = work.ApprovalDenied
+		return ap
+	}
+	return now
+}
+
+// write records a decision and, for a hold, the verdict that follows from it.
+func (d *Dispatcher) write(ctx context.Context, ap work.Approval, m work.DecideApproval) error {
+	m.ID, m.Version, m.At = ap.ID, ap.Version, d.now()
+	rows := []work.Mutation{m}
+	if ap.Kind == work.ApprovalHold {
+		verdict, err := d.verdictFor(ctx, ap, m)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, verdict)
+	}
+	if err := d.opt.Record.Apply(ctx, rows...); err != nil {
+		return err
+	}
+	d.wake(ap.AttemptID, ap.StepID, ap.RunID, ap.ID)
+	if ap.Kind == work.ApprovalHold {
+		d.kick(ap.RunID)
+	}
+	return nil
+}
+
+func (d *Dispatcher) verdictFor(ctx context.Context, ap work.Approval, m work.DecideApproval) (work.Mutation, error) {
+	gates, err := d.opt.Record.Gates(ctx, ap.AttemptID)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range gates {
+		if g.Name != ap.Gate {
+			continue
+		}
+		dec := gate.Answered(m.To == work.ApprovalAllowed, m.DecidedBy, m.Note)
+		return work.DecideGate{
+			ID: g.ID, Version: g.Version, To: dec.Verdict, Reason: dec.Reason, Validation: g.Validation, ApprovalID: ap.ID,
+			DecidedBy: m.DecidedBy, Actor: m.Actor, At: m.At,
+		}, nil
+	}
+	return nil, fault.New(fault.Internal, "gate %q of approval %s is not in the record", ap.Gate, ap.ID)
+}
+
+// watchHold lets the deadline of a hold decide if nobody does. The watcher ends when the hold is decided.
+func (d *Dispatcher) watchHold(ap work.Approval) {
+	decided := make(chan work.Approval, 1)
+	d.mu.Lock()
+	d.pending[ap.ID] = decided
+	d.mu.Unlock()
+	d.start(func(ctx context.Context) {
+		defer d.settle(ap.ID)
+		timer := time.NewTimer(ap.Deadline.Sub(d.now()))
+		defer timer.Stop()
+		select {
+		case <-decided:
+		case <-ctx.Done(): // the approval stays open for the next daemon
+		case <-timer.C:
+			d.expire(context.WithoutCancel(ctx), ap, "deadline")
+		}
+	})
+}
+
+// DecideRequest decides an approval: allow, deny, or answer.
+type DecideRequest struct {
+	ApprovalID, Decision, Answer, Note string
+}
+
+// Decide records a person's or planner's decision. The caller has been authorised.
+func (d *Dispatcher) Decide(ctx context.Context, actor work.Actor, r DecideRequest) (work.Approval, error) {
+	if err := ident.Check(ident.Approval, r.ApprovalID); err != nil {
+		return work.Approval{}, err
+	}
+	ap, err := d.opt.Record.Approval(ctx, r.ApprovalID)
+	if err != nil {
+		return work.Approval{}, err
+	}
+	m := work.DecideApproval{Answer: r.Answer, Note: r.Note, DecidedBy: actor.Kind, Actor: actor}
+	if m.To, err = decisionState(ap, r); err != nil {
+		return work.Approval{}, err
+	}
+	if ap.State != work.ApprovalOpen {
+		return work.Approval{}, fault.New(fault.Conflict, "approval %s was %s already, by %s", ap.ID, ap.State, ap.DecidedBy)
+	}
+	if err := d.write(ctx, ap, m); err != nil {
+		return work.Approval{}, err
+	}
+	ap, err = d.opt.Record.Approval(ctx, ap.ID)
+	if err != nil {
+		return work.Approval{}, err
+	}
+	d.mu.Lock()
+	waiting := d.pending[ap.ID]
+	delete(d.pending, ap.ID)
+	d.mu.Unlock()
+	if waiting != nil {
+		waiting <- ap
+	}
+	return ap, nil
+}
+
+func decisionState(ap work.Approval, r DecideRequest) (work.ApprovalState, error) {
+	switch {
+	case r.Decision == "deny":
+		return work.ApprovalDenied, nil
+	case r.Decision == "allow" && ap.Kind != work.ApprovalQuestion:
+		return work.ApprovalAllowed, nil
+	case r.Decision == "answer" && ap.Kind == work.ApprovalQuestion:
+		return work.ApprovalAnswered, nil
+	}
+	return "", fault.New(fault.InvalidRequest, "an approval of kind %s cannot be decided with %q", ap.Kind, r.Decision).
+		At("decision").Fix("a hold or a permission takes allow or deny; a question takes answer or deny")
+}

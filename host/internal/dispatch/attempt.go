@@ -1,0 +1,336 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/ident"
+	"github.com/drawspan/drawspan/host/internal/work"
+	"github.com/drawspan/drawspan/sdk"
+)
+
+// drive is one attempt on its way. Only its own goroutines move the attempt, so the version it holds is
+// the recorded one.
+type drive struct {
+	d    *Dispatcher
+	ws   *work.Workspace
+	ex   *work.ExecutorDecl
+	step work.Step
+
+	tree    Tree
+	journal Journal
+	plugin  Plugin
+	began   time.Time
+	cancel  context.CancelCauseFunc
+
+	mu         sync.Mutex // guards at and asking; held over the moves between running and waiting
+	at         work.Attempt
+	asking     int
+	questions  sync.WaitGroup
+	violations atomic.Int64
+}
+
+// ending is how the execution of an attempt came out, before the gates.
+type ending struct {
+	cause   *stopCause // why the host stopped it; nil when it ended by itself
+	err     error      // why it could not be executed or its plugin broke
+	claim   *work.Claim
+	result  sdk.Result
+	death   *work.Death
+	started bool // the executor had its text
+}
+
+// perform drives a queued step through one attempt.
+func (d *Dispatcher) perform(ctx context.Context, step work.Step) error {
+	policy := d.Policy()
+	ws, ok := policy.Workspaces[step.Workspace]
+	if !ok {
+		return fault.New(fault.NotAllowed, "workspace %q is no longer declared", step.Workspace)
+	}
+	ex, ok := policy.Executors[step.Spec.Executor]
+	if !ok || !slices.Contains(ws.Executors, step.Spec.Executor) {
+		return fault.New(fault.NotAllowed, "executor %q may no longer run in workspace %q", step.Spec.Executor, ws.Name)
+	}
+	release, err := d.slots.take(ctx, ws.Name, func() (int, int) { return d.Policy().MaxParallel, ws.Parallel })
+	if err != nil {
+		return err
+	}
+	defer release()
+	if d.isStopped() {
+		return nil
+	}
+	a := &drive{d: d, ws: ws, ex: ex, step: step}
+	return a.run(ctx)
+}
+
+// run takes the attempt through its life. Record writes go on after a cancel: ctx only says when to stop.
+func (a *drive) run(ctx context.Context) error {
+	record := context.WithoutCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a.cancel = cancel
+	if err := a.begin(record); err != nil {
+		return err
+	}
+	defer a.forget()
+	end := a.execute(ctx, record)
+	if err := a.collect(record, &end); err != nil {
+		return err
+	}
+	return a.conclude(ctx, record, end)
+}
+
+// begin pins the base and writes the attempt, registered before anybody can see it.
+func (a *drive) begin(ctx context.Context) error {
+	base, start, text, err := a.d.pin(ctx, a.step)
+	if err != nil {
+		return err
+	}
+	a.at = work.Attempt{
+		ID: ident.New(ident.Attempt), StepID: a.step.ID, RunID: a.step.RunID, Workspace: a.ws.Name,
+		Executor: a.ex.Name, Text: text, State: work.AttemptQueued, CreatedAt: a.d.now(),
+	}
+	a.d.mu.Lock()
+	a.d.live[a.at.ID] = &control{stepID: a.step.ID, cancel: a.cancel}
+	a.d.mu.Unlock()
+	now := a.d.now()
+	err = a.d.opt.Record.Apply(ctx,
+		work.CreateAttempt{Attempt: a.at},
+		work.MoveStep{ID: a.step.ID, Version: a.step.Version, To: work.StepActive, Actor: daemonActor(), At: now},
+		work.MoveAttempt{ID: a.at.ID, Version: firstVersion, To: work.AttemptPreparing, Base: base, Start: start, Actor: daemonActor(), At: now},
+	)
+	if err != nil {
+		a.forget()
+		return fmt.Errorf("begin attempt: %w", err)
+	}
+	return a.reread(ctx)
+}
+
+// firstVersion is the version of an object that was just inserted.
+const firstVersion = 1
+
+func (a *drive) forget() {
+	a.d.mu.Lock()
+	delete(a.d.live, a.at.ID)
+	a.d.mu.Unlock()
+	select {
+	case a.d.ended <- struct{}{}:
+	default:
+	}
+}
+
+// reread brings the driver's copy up to what is recorded and wakes those who wait. Called with a.mu held
+// or before the attempt has other goroutines.
+func (a *drive) reread(ctx context.Context) error {
+	at, err := a.d.opt.Record.Attempt(ctx, a.at.ID)
+	if err != nil {
+		return fmt.Errorf("read attempt back: %w", err)
+	}
+	a.at = at
+	a.d.wake(at.ID, at.StepID, at.RunID)
+	return nil
+}
+
+// move writes one transition of the attempt, with what else belongs into the same transaction.
+func (a *drive) move(ctx context.Context, m work.MoveAttempt, with ...work.Mutation) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.moveLocked(ctx, m, with...)
+}
+
+func (a *drive) moveLocked(ctx context.Context, m work.MoveAttempt, with ...work.Mutation) error {
+	m.ID, m.Version, m.At = a.at.ID, a.at.Version, a.d.now()
+	if m.Actor == (work.Actor{}) {
+		m.Actor = daemonActor()
+	}
+	if err := a.d.opt.Record.Apply(ctx, append(with, m)...); err != nil {
+		return fmt.Errorf("move attempt to %s: %w", m.To, err)
+	}
+	return a.reread(ctx)
+}
+
+// pin chooses what the attempt starts from: the commit of the last passed step before it, else the run's
+// base; for a follow-up the kept tree of the attempt before.
+func (d *Dispatcher) pin(ctx context.Context, step work.Step) (base, start, text string, err error) {
+	if follow, ok := strings.CutPrefix(step.Reason, followupReason); ok {
+		before, err := d.keptCommit(ctx, step)
+		if err != nil {
+			return "", "", "", err
+		}
+		return before.Base, before.Evidence.Commit, follow, nil
+	}
+	run, err := d.opt.Record.Run(ctx, step.RunID)
+	if err != nil {
+		return "", "", "", err
+	}
+	steps, err := d.opt.Record.StepsOf(ctx, step.RunID)
+	if err != nil {
+		return "", "", "", err
+	}
+	base = run.BaseCommit
+	for _, s := range steps {
+		if s.Ix >= step.Ix || s.State != work.StepPassed {
+			continue
+		}
+		at, err := d.keptCommit(ctx, s)
+		if err != nil {
+			return "", "", "", err
+		}
+		base = at.Evidence.Commit
+	}
+	return base, base, step.Spec.Text, nil
+}
+
+// execute makes the tree, starts the executor and follows it to its proved end.
+func (a *drive) execute(ctx, record context.Context) ending {
+	if err := a.prepare(ctx); err != nil {
+		end := ending{err: err, death: &work.Death{Method: "no process was started", Proved: true}}
+		if cause := causeOf(ctx); cause != nil {
+			end.cause, end.err = cause, nil
+		}
+		return end
+	}
+	identity := a.plugin.Identity()
+	a.began = a.d.now()
+	err := a.move(record, work.MoveAttempt{
+		To: work.AttemptRunning, Plugin: &identity, Enforced: a.plugin.Enforced(), Level: a.plugin.Level(), Simulated: identity.Simulated,
+	})
+	if err != nil {
+		death := a.bury(record, nil)
+		return ending{err: err, death: &death}
+	}
+	return a.follow(ctx, record)
+}
+
+// prepare makes tree, journal and process. On error nothing of it is alive.
+func (a *drive) prepare(ctx context.Context) error {
+	var err error
+	if a.tree, err = a.d.opt.Trees.Create(ctx, a.ws, a.at.ID, a.at.Start); err != nil {
+		return fmt.Errorf("make tree: %w", err)
+	}
+	if a.journal, err = a.d.opt.Journals.Create(a.at.ID, a.outputLimit()); err != nil {
+		return fmt.Errorf("make journal: %w", err)
+	}
+	dev, ino := a.tree.Identity()
+	a.plugin, err = a.d.opt.Plugins.Start(ctx, Launch{
+		Kind: "executor", Name: a.ex.Plugin, Config: a.ex.Config, Policy: a.ex.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
+		AttemptID: a.at.ID, OnViolation: a.violated,
+	})
+	if err != nil {
+		return fmt.Errorf("start executor: %w", err)
+	}
+	return nil
+}
+
+func (a *drive) outputLimit() int64 {
+	if a.ex.Sandbox.Output > 0 {
+		return a.ex.Sandbox.Output
+	}
+	return a.d.Policy().Output
+}
+
+// wall is the shortest of the declared times; 0 = none.
+func (a *drive) wall() time.Duration {
+	shortest := time.Duration(0)
+	for _, w := range []time.Duration{a.step.Spec.Wall, a.ws.Wall, a.ex.Sandbox.Wall} {
+		if w > 0 && (shortest == 0 || w < shortest) {
+			shortest = w
+		}
+	}
+	return shortest
+}
+
+// violated takes a kernel refusal from the launcher's feed into the stream.
+func (a *drive) violated(v Violation) {
+	a.violations.Add(max(v.Count, 1))
+	err := a.journal.Append("host", sdk.Event{Type: sdk.EventSandboxDenied, Data: jsonOf(v)})
+	if err != nil {
+		a.d.opt.Log.Debug("violation not journalled", "attempt", a.at.ID, "error", err)
+	}
+}
+
+// follow sends the text and waits for the result, the wall, the cap, or a cancel.
+func (a *drive) follow(ctx, record context.Context) ending {
+	var deadline time.Time
+	if wall := a.wall(); wall > 0 {
+		deadline = a.began.Add(wall)
+		timer := time.AfterFunc(wall, func() {
+			a.cancel(&stopCause{kind: errWall, actor: daemonActor(), reason: "wall time " + wall.String() + " is over"})
+		})
+		defer timer.Stop()
+	}
+	type answer struct {
+		result sdk.Result
+		err    error
+	}
+	answers := make(chan answer, 1)
+	execCtx, endExec := context.WithCancel(record)
+	defer endExec()
+	sent := a.sdkAttempt(deadline)
+	go func() { // ends with the plugin process, which bury proves dead before follow returns
+		result, err := a.plugin.Execute(execCtx, sent, a.sink)
+		answers <- answer{result, err}
+	}()
+	var got answer
+	var cause *stopCause
+	var signals []string
+	select {
+	case got = <-answers:
+	case <-ctx.Done():
+		cause = causeOf(ctx)
+		var ended bool
+		ended, signals = a.ladder(record, cause, func(wait time.Duration) bool {
+			select {
+			case got = <-answers:
+				return true
+			case <-time.After(wait):
+				return false
+			}
+		})
+		if !ended {
+			got = answer{err: cause}
+		}
+	}
+	death := a.bury(record, signals)
+	a.questions.Wait()
+	if cause == nil { // a cap that was hit by the last bytes counts though the executor ended first
+		if c := causeOf(ctx); c != nil && errors.Is(c, errOutput) {
+			cause = c
+		}
+	}
+	return ending{cause: cause, err: got.err, result: got.result, claim: claimOf(got.result, got.err), death: &death, started: true}
+}
+
+func (a *drive) sdkAttempt(deadline time.Time) sdk.Attempt {
+	return sdk.Attempt{
+		ID: a.at.ID, RunID: a.at.RunID, StepID: a.at.StepID, Instruction: a.at.Text, Tree: a.tree.Path(), Base: a.at.Base,
+		Config: a.ex.Config, Paths: a.pathRules(), Deadline: deadline,
+	}
+}
+
+// claimOf keeps what the executor said of itself; nil when it said nothing.
+func claimOf(r sdk.Result, err error) *work.Claim {
+	if err != nil {
+		return nil
+	}
+	return &work.Claim{StopReason: r.StopReason, ExitCode: r.ExitCode, Signal: r.Signal, Summary: r.Summary, Error: r.Message, ErrorClass: r.Class}
+}
+
+// causeOf is why ctx was ended, nil while it was not.
+func causeOf(ctx context.Context) *stopCause {
+	if ctx.Err() == nil {
+		return nil
+	}
+	var cause *stopCause
+	if errors.As(context.Cause(ctx), &cause) {
+		return cause
+	}
+	return &stopCause{kind: errShutdown, actor: daemonActor(), reason: "the daemon stops"}
+}

@@ -1,0 +1,216 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+// maxPatch bounds diff.patch. A larger one is cut and marked.
+const maxPatch = 64 << 20
+
+// collect keeps what the attempt left: tree, diff, stream. The executor is dead by then. A tree that
+// cannot be kept is not removed.
+func (a *drive) collect(ctx context.Context, end *ending) error {
+	if a.tree == nil { // nothing was made
+		return nil
+	}
+	if a.journal != nil && end.cause != nil && (errors.Is(end.cause, errWall) || errors.Is(end.cause, errOutput)) {
+		if err := a.journal.Append("host", budgetEvent(end.cause)); err != nil {
+			a.d.opt.Log.Debug("budget event not journalled", "attempt", a.at.ID, "error", err)
+		}
+	}
+	if end.started {
+		if err := a.move(ctx, work.MoveAttempt{To: work.AttemptCollecting, Claim: end.claim, Death: end.death}); err != nil {
+			return err
+		}
+	}
+	evidence, kept, err := a.gather(ctx)
+	if err != nil {
+		if end.err == nil && end.cause == nil {
+			end.err = fault.Wrap(err, fault.TreeRefused, "the attempt's tree could not be kept; it stays at %s", a.tree.Path())
+		}
+		a.d.report(ctx, "keep the attempt's tree", err, "attempt", a.at.ID)
+	}
+	streams, err := a.sealStream(evidence)
+	if err != nil {
+		a.d.report(ctx, "seal the attempt's stream", err, "attempt", a.at.ID)
+	}
+	a.mu.Lock()
+	a.at.Evidence = evidence
+	a.mu.Unlock()
+	rows := append(kept, streams...)
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := a.d.opt.Record.Apply(ctx, rows...); err != nil {
+		return fmt.Errorf("record artifacts: %w", err)
+	}
+	return a.removeJournal()
+}
+
+func (a *drive) removeJournal() error {
+	if err := a.d.opt.Journals.Remove(a.at.ID); err != nil {
+		a.d.opt.Log.Warn("live stream not removed", "attempt", a.at.ID, "error", err)
+	}
+	return nil
+}
+
+// gather captures the tree under its ref and keeps diff.patch.
+func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, error) {
+	evidence := &work.Evidence{Violations: a.violations.Load()}
+	if a.plugin != nil {
+		evidence.Leftovers = a.plugin.Leftovers()
+	}
+	patch, err := a.d.opt.Artifacts.Create(maxPatch)
+	if err != nil {
+		return evidence, nil, fmt.Errorf("create diff artifact: %w", err)
+	}
+	captured, err := a.tree.Capture(ctx, CaptureRequest{
+		Base: a.at.Base, When: a.d.now(), MaxPatch: maxPatch, Patch: patch,
+		Message: fmt.Sprintf("drawspan attempt %s\n\nrun %s, step %s, executor %s\n", a.at.ID, a.at.RunID, a.at.StepID, a.at.Executor),
+	})
+	if err != nil {
+		patch.Abort()
+		return evidence, nil, err
+	}
+	evidence.TreeBefore, evidence.TreeAfter = captured.TreeBefore, captured.TreeAfter
+	evidence.Commit, evidence.Ref = captured.Commit, captured.Ref
+	evidence.Diff, evidence.Refused = captured.Diff, captured.Refused
+	digest, size, truncated, err := patch.Seal()
+	if err != nil {
+		return evidence, nil, fmt.Errorf("seal diff: %w", err)
+	}
+	row := a.artifact("diff.patch", "diff", "text/x-diff", nil)
+	row.Digest, row.Size, row.Truncated = digest, size, truncated || captured.PatchTruncated
+	return evidence, []work.Mutation{work.KeepArtifact{Artifact: row}}, nil
+}
+
+// artifact is a row of this attempt; a body makes it an inline one.
+func (a *drive) artifact(name, kind, media string, body []byte) work.Artifact {
+	row := work.Artifact{
+		AttemptID: a.at.ID, RunID: a.at.RunID, StepID: a.at.StepID, Name: name, Kind: kind, Media: media, At: a.d.now(),
+	}
+	if body != nil {
+		row.Inline, row.Size, row.Digest = body, int64(len(body)), a.d.opt.Artifacts.Digest(body)
+	}
+	return row
+}
+
+// keep stores a body: inline when it is small, else by digest in the content store.
+func (a *drive) keep(name, kind, media string, body io.Reader, size int64) (work.Artifact, error) {
+	if size <= a.d.opt.Artifacts.Small() {
+		b, err := io.ReadAll(io.LimitReader(body, a.d.opt.Artifacts.Small()+1))
+		if err != nil {
+			return work.Artifact{}, fmt.Errorf("read %s: %w", name, err)
+		}
+		if b == nil {
+			b = []byte{}
+		}
+		return a.artifact(name, kind, media, b), nil
+	}
+	blob, err := a.d.opt.Artifacts.Create(size + 1)
+	if err != nil {
+		return work.Artifact{}, fmt.Errorf("create %s: %w", name, err)
+	}
+	if _, err := io.Copy(blob, body); err != nil {
+		blob.Abort()
+		return work.Artifact{}, fmt.Errorf("store %s: %w", name, err)
+	}
+	digest, stored, truncated, err := blob.Seal()
+	if err != nil {
+		return work.Artifact{}, fmt.Errorf("seal %s: %w", name, err)
+	}
+	row := a.artifact(name, kind, media, nil)
+	row.Digest, row.Size, row.Truncated = digest, stored, truncated
+	return row, nil
+}
+
+// sealStream closes the journal and keeps its files.
+func (a *drive) sealStream(evidence *work.Evidence) ([]work.Mutation, error) {
+	if a.journal == nil {
+		return nil, nil
+	}
+	stream, err := a.journal.Seal()
+	if err != nil {
+		return nil, err
+	}
+	evidence.Output, evidence.Truncated = stream.Output, stream.Truncated
+	var rows []work.Mutation
+	for _, f := range stream.Files {
+		row, err := a.keepFile(f)
+		if err != nil {
+			return rows, err
+		}
+		row.Truncated = row.Truncated || stream.Truncated
+		rows = append(rows, work.KeepArtifact{Artifact: row})
+	}
+	return rows, nil
+}
+
+func (a *drive) keepFile(f StreamFile) (work.Artifact, error) {
+	body, err := f.Open()
+	if err != nil {
+		return work.Artifact{}, fmt.Errorf("open %s: %w", f.Name, err)
+	}
+	defer body.Close()
+	return a.keep(f.Name, f.Kind, f.Media, body, f.Size)
+}
+
+// outcome weighs the facts: the host's own reason to kill, then a broken plugin, then what the executor
+// says of itself, then what the tree shows.
+func (end *ending) outcome(evidence *work.Evidence) (outcome work.Outcome, reason, message string, retryable bool) {
+	switch {
+	case end.cause != nil:
+		return stopOutcome(end.cause)
+	case end.err != nil && !end.started:
+		f := fault.From(end.err)
+		return work.InfraError, string(f.Code), f.Message, true
+	case end.err != nil:
+		f := fault.From(end.err)
+		return work.ExecutorError, string(f.Code), f.Message, true
+	}
+	r := end.result
+	unchanged := evidence == nil || evidence.TreeAfter == evidence.TreeBefore
+	switch {
+	case r.Denied && unchanged:
+		return work.Denied, "denied", r.Message, false
+	case r.Failed:
+		class := r.Class
+		if class == "" {
+			class = "unknown"
+		}
+		return work.Failed, class, r.Message, r.Retryable
+	case r.Signal != "":
+		return work.Failed, "signal", "the executor's program was ended by " + r.Signal, r.Retryable
+	case unchanged:
+		return work.NoChange, "", "", false
+	}
+	return work.Succeeded, "", "", false
+}
+
+func stopOutcome(cause *stopCause) (work.Outcome, string, string, bool) {
+	switch cause.kind {
+	case errWall:
+		return work.TimedOut, "wall", cause.reason, true
+	case errOutput:
+		return work.BudgetExceeded, "output", cause.reason, false
+	case errShutdown:
+		return work.Cancelled, "shutdown", cause.reason, true
+	}
+	return work.Cancelled, "cancel", cause.reason, true
+}
+
+// jsonOf encodes plain data of this package.
+func jsonOf(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return json.RawMessage(`null`)
+	}
+	return b
+}

@@ -1,0 +1,245 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/gate"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+// conclude decides the outcome, evaluates the gates where there is something to judge, and ends attempt
+// and step.
+func (a *drive) conclude(ctx, record context.Context, end ending) error {
+	outcome, reason, message, retryable := end.outcome(a.at.Evidence)
+	if gate.Judgeable(outcome, a.step.Spec.Expect) && end.started && a.at.Evidence.Commit != "" {
+		var err error
+		if end, err = a.judge(ctx, record, end); err != nil {
+			a.d.report(record, "evaluate the gates", err, "attempt", a.at.ID)
+			end.err = err
+			outcome, reason, message, retryable = work.InfraError, string(fault.CodeOf(err)), fault.From(err).Message, true
+		} else if end.cause != nil {
+			outcome, reason, message, retryable = stopOutcome(end.cause)
+		}
+	}
+	ended := work.MoveAttempt{
+		To: work.AttemptEnded, Outcome: outcome, Reason: reason, Message: message, Retryable: retryable,
+		Evidence: a.at.Evidence, Death: end.death, Claim: end.claim,
+	}
+	return a.finish(record, ended)
+}
+
+// judge resets the tree to what is kept and evaluates the gates over it. A cancel in the meantime goes
+// through stopping.
+func (a *drive) judge(ctx, record context.Context, end ending) (ending, error) {
+	if err := a.tree.Reset(record); err != nil {
+		return end, fmt.Errorf("reset the tree to what is kept: %w", err)
+	}
+	rules := rulesFor(a.ws, a.step.Spec)
+	if err := a.move(record, work.MoveAttempt{To: work.AttemptValidating, Evidence: a.at.Evidence}, a.openGates(rules)...); err != nil {
+		return end, err
+	}
+	p := &panel{a: a, rules: rules}
+	if err := p.evaluate(ctx, record); err != nil {
+		return end, err
+	}
+	if cause := causeOf(ctx); cause != nil {
+		end.cause = cause
+		return end, a.move(record, work.MoveAttempt{To: work.AttemptStopping, Cause: cause.Error(), Reason: cause.reason, Actor: cause.actor})
+	}
+	return end, nil
+}
+
+// finish writes the end of the attempt, its result.json and the step's new state in one transaction.
+func (a *drive) finish(ctx context.Context, ended work.MoveAttempt) error {
+	gates, err := a.d.opt.Record.Gates(ctx, a.at.ID)
+	if err != nil {
+		return err
+	}
+	state, why := a.stepState(ended, gates)
+	step, err := a.d.opt.Record.Step(ctx, a.step.ID)
+	if err != nil {
+		return err
+	}
+	body, err := json.MarshalIndent(a.resultSpec(ended, gates), "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode result: %w", err)
+	}
+	row, err := a.keepResult(body)
+	if err != nil {
+		return err
+	}
+	rows := []work.Mutation{work.KeepArtifact{Artifact: row}}
+	rows = append(rows, a.closeGates(ended, gates)...)
+	ended.ID, ended.Version, ended.At, ended.Actor = a.at.ID, a.at.Version, a.d.now(), daemonActor()
+	rows = append(rows, ended, work.MoveStep{ID: step.ID, Version: step.Version, To: state, Reason: why, Actor: daemonActor(), At: ended.At})
+	if err := a.d.opt.Record.Apply(ctx, rows...); err != nil {
+		return fmt.Errorf("end attempt: %w", err)
+	}
+	if err := a.reread(ctx); err != nil {
+		return err
+	}
+	if state != work.StepHeld {
+		a.dropTree(ctx)
+		a.d.afterStep(ctx, a.step.RunID)
+	}
+	return nil
+}
+
+// closeGates fails the gates that a cancelled or broken evaluation left open.
+func (a *drive) closeGates(ended work.MoveAttempt, gates []work.GateRecord) []work.Mutation {
+	if gate.Judgeable(ended.Outcome, a.step.Spec.Expect) {
+		return nil
+	}
+	var rows []work.Mutation
+	for _, g := range gates {
+		if g.Verdict == work.VerdictPending || g.Verdict == work.VerdictHold {
+			rows = append(rows, work.DecideGate{
+				ID: g.ID, Version: g.Version, To: work.VerdictFail, Reason: "not evaluated: the attempt ended as " + string(ended.Outcome),
+				DecidedBy: "rule", Actor: daemonActor(), At: a.d.now(),
+			})
+		}
+	}
+	return rows
+}
+
+func (a *drive) stepState(ended work.MoveAttempt, gates []work.GateRecord) (work.StepState, string) {
+	if ended.Outcome == work.Cancelled {
+		return work.StepCancelled, ended.Message
+	}
+	standing, why := gate.Stand(ended.Outcome, a.step.Spec.Expect, gates)
+	switch standing {
+	case gate.Passed:
+		return work.StepPassed, ""
+	case gate.Rejected:
+		return work.StepRejected, why
+	case gate.Held:
+		return work.StepHeld, why
+	case gate.Unfinished:
+		return work.StepFailed, why
+	}
+	if ended.Message != "" {
+		why += ": " + ended.Message
+	}
+	return work.StepFailed, why
+}
+
+func (a *drive) keepResult(body []byte) (work.Artifact, error) {
+	if int64(len(body)) <= a.d.opt.Artifacts.Small() {
+		return a.artifact("result.json", "result", "application/json", body), nil
+	}
+	blob, err := a.d.opt.Artifacts.Create(int64(len(body)))
+	if err != nil {
+		return work.Artifact{}, fmt.Errorf("create result: %w", err)
+	}
+	if _, err := blob.Write(body); err != nil {
+		blob.Abort()
+		return work.Artifact{}, fmt.Errorf("store result: %w", err)
+	}
+	row := a.artifact("result.json", "result", "application/json", nil)
+	row.Digest, row.Size, row.Truncated, err = blob.Seal()
+	return row, err
+}
+
+// dropTree removes the tree; its state is kept under a ref, else it stays.
+func (a *drive) dropTree(ctx context.Context) {
+	if a.tree == nil || a.at.Evidence == nil || a.at.Evidence.Commit == "" {
+		return
+	}
+	if err := a.tree.Remove(ctx); err != nil {
+		a.d.opt.Log.Warn("attempt tree not removed", "attempt", a.at.ID, "tree", a.tree.Path(), "error", err)
+	}
+}
+
+// resultSpec is result.json: one canonical document per attempt, claim and evidence apart.
+func (a *drive) resultSpec(ended work.MoveAttempt, gates []work.GateRecord) any {
+	type verdict struct {
+		Name    string       `json:"name"`
+		Verdict work.Verdict `json:"verdict"`
+		Reason  string       `json:"reason"`
+		Ref     string       `json:"ref,omitempty"`
+	}
+	verdicts := []verdict{}
+	for _, g := range gates {
+		verdicts = append(verdicts, verdict{g.Name, g.Verdict, g.Reason, g.Validation})
+	}
+	return map[string]any{
+		"schema": "drawspan/result/v1alpha", "drawspan_version": a.d.opt.Version,
+		"run_id": a.at.RunID, "step_id": a.at.StepID, "attempt_id": a.at.ID, "attempt_n": a.at.N,
+		"executor":  map[string]any{"name": a.at.Executor, "plugin": a.at.Plugin},
+		"simulated": a.at.Simulated, "outcome": ended.Outcome, "reason": ended.Reason, "message": ended.Message, "retryable": ended.Retryable,
+		"claim": ended.Claim, "evidence": a.at.Evidence, "base_commit": a.at.Base, "start_commit": a.at.Start,
+		"sandbox": map[string]any{"level": a.at.Level, "enforced": a.at.Enforced}, "death": ended.Death, "gates": verdicts,
+		"timing": map[string]time.Time{"queued": a.step.Dispatched, "started": a.began.UTC(), "ended": a.d.now()},
+		"limits": map[string]any{"wall": a.wall().String(), "output_bytes": a.outputLimit()},
+	}
+}
+
+// rejudge goes on with a held step after a decision. It reports false when the step still waits.
+func (d *Dispatcher) rejudge(ctx context.Context, step work.Step) (bool, error) {
+	at, err := d.opt.Record.Attempt(ctx, step.AttemptID)
+	if err != nil {
+		return false, err
+	}
+	gates, err := d.opt.Record.Gates(ctx, at.ID)
+	if err != nil {
+		return false, err
+	}
+	standing, why := gate.Stand(at.Outcome, step.Spec.Expect, gates)
+	if standing == gate.Held {
+		return false, nil
+	}
+	ws, ok := d.Policy().Workspaces[step.Workspace]
+	if !ok {
+		return false, fault.New(fault.NotAllowed, "workspace %q is no longer declared", step.Workspace)
+	}
+	ex := d.Policy().Executors[step.Spec.Executor]
+	a := &drive{d: d, ws: ws, ex: ex, step: step, at: at}
+	if a.tree, err = d.opt.Trees.Sealed(ctx, ws, at.ID, at.Evidence.Commit); err != nil {
+		return false, fmt.Errorf("open sealed tree: %w", err)
+	}
+	if standing == gate.Unfinished {
+		p := &panel{a: a, rules: rulesFor(ws, step.Spec)}
+		if err := p.evaluate(ctx, context.WithoutCancel(ctx)); err != nil {
+			return false, err
+		}
+		if gates, err = d.opt.Record.Gates(ctx, at.ID); err != nil {
+			return false, err
+		}
+		standing, why = gate.Stand(at.Outcome, step.Spec.Expect, gates)
+	}
+	return d.settleHeld(ctx, a, standing, why)
+}
+
+// settleHeld moves a held step where its gates now say.
+func (d *Dispatcher) settleHeld(ctx context.Context, a *drive, standing gate.Standing, why string) (bool, error) {
+	to := work.StepFailed
+	switch standing {
+	case gate.Held:
+		return false, nil
+	case gate.Passed:
+		to = work.StepPassed
+	case gate.Rejected:
+		to = work.StepRejected
+	case gate.Unfinished, gate.Failed:
+		if ctx.Err() != nil {
+			return false, nil // the daemon stops; the step stays held for the next one
+		}
+	}
+	step, err := d.opt.Record.Step(ctx, a.step.ID)
+	if err != nil {
+		return false, err
+	}
+	err = d.opt.Record.Apply(ctx, work.MoveStep{ID: step.ID, Version: step.Version, To: to, Reason: why, Actor: daemonActor(), At: d.now()})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return false, err
+	}
+	d.wake(step.ID, step.RunID)
+	a.dropTree(ctx)
+	d.afterStep(ctx, step.RunID)
+	return true, nil
+}

@@ -1,0 +1,151 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/drawspan/drawspan/host/internal/work"
+	"github.com/drawspan/drawspan/sdk"
+)
+
+// Record is the durable truth.
+type Record interface {
+	Apply(ctx context.Context, m ...work.Mutation) error
+	// Known reports whether the key was used with the same request before; another request under it is
+	// fault.IdempotencyConflict.
+	Known(ctx context.Context, k work.Key) (bool, error)
+	Run(ctx context.Context, id string) (work.Run, error)
+	Step(ctx context.Context, id string) (work.Step, error)
+	StepsOf(ctx context.Context, runID string) ([]work.Step, error) // in dispatch order
+	Unsettled(ctx context.Context) ([]work.Step, error)             // queued, active and held ones of all runs
+	Attempt(ctx context.Context, id string) (work.Attempt, error)
+	LiveAttempts(ctx context.Context) ([]work.Attempt, error)
+	Gates(ctx context.Context, attemptID string) ([]work.GateRecord, error)
+	Validations(ctx context.Context, attemptID string) ([]work.Validation, error)
+	Approval(ctx context.Context, id string) (work.Approval, error)
+	OpenApprovals(ctx context.Context) ([]work.Approval, error)
+}
+
+// Trees makes and captures attempt trees.
+type Trees interface {
+	Resolve(ctx context.Context, ws *work.Workspace, ref string) (commit string, err error)
+	Create(ctx context.Context, ws *work.Workspace, attemptID, start string) (Tree, error)
+	// Sealed is the tree of an ended attempt at its kept commit, for gates that are evaluated later.
+	Sealed(ctx context.Context, ws *work.Workspace, attemptID, commit string) (Tree, error)
+}
+
+// Tree is one attempt's tree.
+type Tree interface {
+	Path() string
+	Identity() (dev, ino uint64)
+	Capture(ctx context.Context, c CaptureRequest) (Captured, error)
+	Reset(ctx context.Context) error
+	Remove(ctx context.Context) error
+}
+
+// CaptureRequest asks to keep a tree's state. The patch goes to Patch, at most MaxPatch bytes.
+type CaptureRequest struct {
+	Base     string
+	Message  string
+	When     time.Time
+	MaxPatch int64
+	Patch    io.Writer
+}
+
+// Captured is what was kept.
+type Captured struct {
+	TreeBefore, TreeAfter string
+	Commit, Ref           string
+	Diff                  work.DiffFacts
+	Refused               []work.Refused
+	PatchTruncated        bool
+}
+
+// Plugins starts plugin processes in their sandboxes.
+type Plugins interface {
+	Start(ctx context.Context, l Launch) (Plugin, error)
+}
+
+// Launch says which plugin over which tree.
+type Launch struct {
+	Kind        string // executor, validator
+	Name        string
+	Config      json.RawMessage
+	Policy      *work.SandboxPolicy
+	Tree        string
+	Dev, Ino    uint64
+	Sealed      bool // the tree is judged: a throw-away layer takes all writes
+	AttemptID   string
+	OnViolation func(Violation)
+}
+
+// Violation is one thing the kernel refused.
+type Violation struct {
+	Syscall string `json:"syscall"`
+	PID     int    `json:"pid"`
+	Comm    string `json:"comm"`
+	Count   int64  `json:"count"`
+}
+
+// Plugin is a started plugin process. Stop is bounded, idempotent, and answers with the proof of death.
+type Plugin interface {
+	Identity() work.PluginIdentity
+	Level() string
+	Enforced() json.RawMessage
+	Execute(ctx context.Context, a sdk.Attempt, sink func(context.Context, sdk.Event) error) (sdk.Result, error)
+	Check(ctx context.Context, c sdk.Check, output func(stream string, p []byte) error) (sdk.Verdict, error)
+	Input(ctx context.Context, itemID string, answer sdk.Answer, decision sdk.Decision) error
+	Cancel(ctx context.Context, reason string) error
+	Interrupt(ctx context.Context) error
+	Terminate(ctx context.Context) error
+	Stop(ctx context.Context) (work.Death, error)
+	Leftovers() int
+}
+
+// Artifacts keeps bytes by their digest.
+type Artifacts interface {
+	Create(limit int64) (Blob, error)
+	// Small is the size up to which bytes travel inside the transaction.
+	Small() int64
+	Digest(p []byte) string
+}
+
+// Blob takes the bytes of one artifact. Seal makes them durable and answers with what they are; beyond
+// the limit nothing is kept and Truncated is set.
+type Blob interface {
+	io.Writer
+	Seal() (digest string, size int64, truncated bool, err error)
+	Abort()
+}
+
+// Journals makes the live stream of an attempt.
+type Journals interface {
+	Create(attemptID string, limit int64) (Journal, error)
+	Remove(attemptID string) error
+}
+
+// ErrFull is what Journal.Append returns once the attempt's output cap is reached.
+var ErrFull = errors.New("the attempt's output cap is reached")
+
+// Journal is the live stream of an attempt.
+type Journal interface {
+	Append(source string, e sdk.Event) error
+	Seal() (Stream, error)
+}
+
+// Stream is what a sealed journal became.
+type Stream struct {
+	Files     []StreamFile
+	Output    int64
+	Truncated bool
+}
+
+// StreamFile is one sealed file.
+type StreamFile struct {
+	Name, Kind, Media string
+	Size              int64
+	Open              func() (io.ReadCloser, error)
+}
