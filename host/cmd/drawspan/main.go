@@ -12,5 +12,5 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Main(context.Background(), cli.App{}, os.Args[1:]))
+	os.Exit(cli.Main(context.Background(), cli.Program(), os.Args[1:]))
 }

@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/drawspan/drawspan/config"
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/pluginlock"
+	"github.com/drawspan/drawspan/host/internal/policy"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+// loaded is a configuration in force, with what was made of it.
+type loaded struct {
+	cfg    *config.Config
+	policy *work.Policy
+	lock   *pluginlock.File
+	at     time.Time
+}
+
+// load reads configuration and lock file and compiles them. All diagnostics come in one error.
+func load(o Options) (*loaded, error) {
+	lock, err := readLock(o)
+	if err != nil {
+		return nil, err
+	}
+	source := o.Source
+	source.Attributes = func(kind, plugin string) ([]config.Attribute, bool) { return attributesOf(lock, kind, plugin) }
+	cfg, diags := config.Load(source)
+	if diags.HasErrors() {
+		return nil, &diagnosed{Fault: fault.New(fault.ConfigInvalid, "the configuration has errors").Fix("run: drawspan validate"), Diagnostics: diags}
+	}
+	compiled, more := policy.Compile(cfg, o.Host)
+	if more.HasErrors() {
+		return nil, &diagnosed{Fault: fault.New(fault.ConfigInvalid, "the configuration cannot be put in force on this machine").Fix("run: drawspan validate"), Diagnostics: append(diags, more...)}
+	}
+	return &loaded{cfg: cfg, policy: compiled, lock: lock, at: time.Now().UTC()}, nil
+}
+
+// Validate reads a configuration as the daemon would, and changes nothing.
+func Validate(o Options) (*config.Config, config.Diagnostics, error) {
+	l, err := load(o)
+	if diags := Diagnostics(err); diags != nil {
+		return nil, diags, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.cfg, nil, nil
+}
+
+// LockPath is where the lock file of these options is.
+func LockPath(o Options) string {
+	if o.Lock != "" || len(o.Source.Paths) == 0 {
+		return o.Lock
+	}
+	first := o.Source.Paths[0]
+	if !filepath.IsAbs(first) {
+		first = filepath.Join(o.Source.Dir, first)
+	}
+	if info, err := os.Stat(first); err == nil && info.IsDir() {
+		return filepath.Join(first, LockName)
+	}
+	return filepath.Join(filepath.Dir(first), LockName)
+}
+
+// readLock reads the lock file; one that is not there locks nothing.
+func readLock(o Options) (*pluginlock.File, error) {
+	path := LockPath(o)
+	if path == "" {
+		return &pluginlock.File{}, nil
+	}
+	return pluginlock.Read(path)
+}
+
+// configView is the effective configuration as plain data.
+func configView(cfg *config.Config) json.RawMessage { return cfg.Effective() }

@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"io"
+	"time"
+
+	"github.com/drawspan/drawspan/config"
+	"github.com/drawspan/drawspan/host/internal/policy"
+)
+
+// Options are what the command line takes from its surroundings and hands to the daemon.
+type Options struct {
+	Source  config.Source // where the configuration is and what it may see
+	Host    policy.Host   // what the toolchain presets may see of this machine
+	Socket  string        // "" is <state_dir>/run/drawspan.sock
+	Libexec []string      // directories in which the launcher and plugins are looked for, in order
+	Lock    string        // drawspan.lock.hcl; "" is beside the first configuration file
+	Version string
+	// LogLevel overrules the configuration's; "" does not.
+	LogLevel string
+	Stderr   io.Writer // the log's place when no file is declared
+	UID      int       // who the daemon runs as
+	// Become executes the program anew with the environment of the user that it has become (run_as); it
+	// returns only with an error. Nil refuses run_as.
+	Become func(user, home string) error
+	// Ready is called once, when the daemon serves. May be nil.
+	Ready func(Ready)
+	// Reload delivers requests to load the configuration again (SIGHUP). May be nil.
+	Reload <-chan struct{}
+}
+
+// Ready says where a daemon serves.
+type Ready struct {
+	Socket    string
+	Address   string // of the loopback port, "" for none
+	TokenFile string
+	StateDir  string
+	Took      time.Duration
+}
+
+// Names of what a daemon needs beside itself.
+const (
+	LauncherName = "drawspan-sandbox"
+	LockName     = "drawspan.lock.hcl"
+)
