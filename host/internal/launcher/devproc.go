@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 
@@ -12,10 +11,13 @@ import (
 )
 
 // addDev attaches the six harmless device nodes and a private terminal file system.
-func (v *view) addDev() error {
+func addDev() error {
 	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
-		if err := v.bindNode("/dev/"+name, "/dev/"+name); err != nil {
-			return err
+		if err := unix.Mknod("/dev/"+name, unix.S_IFREG|0o666, 0); err != nil {
+			return fmt.Errorf("make a place for %s: %w", name, err)
+		}
+		if err := unix.Mount(hostRoot+"/dev/"+name, "/dev/"+name, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", name, err)
 		}
 	}
 	if err := unix.Mkdir("/dev/pts", 0o755); err != nil {
@@ -36,23 +38,8 @@ func (v *view) addDev() error {
 	return nil
 }
 
-// bindNode attaches one device node of the host.
-func (v *view) bindNode(host, inside string) error {
-	source, err := openBelow(v.host, host, unix.RESOLVE_NO_SYMLINKS)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", host, err)
-	}
-	defer unix.Close(source)
-	node, err := unix.OpenTree(source, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
-	if err != nil {
-		return fmt.Errorf("clone %s: %w", host, err)
-	}
-	defer unix.Close(node)
-	return v.put(node, inside, false)
-}
-
 // addProc mounts a /proc that knows the new namespace only.
-func (v *view) addProc() error {
+func addProc() error {
 	if err := unix.Mkdir("/proc", 0o555); err != nil {
 		return fmt.Errorf("make the directory: %w", err)
 	}
@@ -64,18 +51,18 @@ func (v *view) addProc() error {
 
 // protectProc makes the parts of /proc that reach beyond processes read-only, and hides what a uid 0
 // owns there.
-func (v *view) protectProc(root bool) error {
+func protectProc(root bool) error {
+	const readOnly = unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	for _, p := range []string{"/proc/sys", "/proc/bus", "/proc/fs", "/proc/irq"} {
-		source, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
+		err := unix.Mount(p, p, "", unix.MS_BIND, "")
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil {
-			return fmt.Errorf("open %s: %w", p, err)
+		if err == nil {
+			err = unix.Mount("", p, "", readOnly, "")
 		}
-		err = v.attach(source, p, attrsRO|unix.MOUNT_ATTR_NOEXEC)
-		if err := errors.Join(err, unix.Close(source)); err != nil {
-			return err
+		if err != nil {
+			return fmt.Errorf("make %s read-only: %w", p, err)
 		}
 	}
 	masked := []string{"/proc/keys"}
@@ -87,7 +74,7 @@ func (v *view) protectProc(root bool) error {
 		if err := unix.Access(p, unix.F_OK); err != nil {
 			continue // this kernel does not have it
 		}
-		if err := v.bindNode("/dev/null", p); err != nil {
+		if err := unix.Mount(hostRoot+"/dev/null", p, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("mask %s: %w", p, err)
 		}
 	}
@@ -122,12 +109,12 @@ func (b *box) boundRootsProcesses() error {
 }
 
 func writeFile(name, text string) error {
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
+	_, err = unix.Write(fd, []byte(text))
+	return errors.Join(err, unix.Close(fd))
 }
 
 func kernelAtLeast(major, minor int) bool {

@@ -37,7 +37,7 @@ type feed struct {
 }
 
 func newFeed() *feed {
-	return &feed{names: callNames(), entries: make([]spec.Violation, 0, feedEntries), packet: make([]byte, 0, feedPacket)}
+	return &feed{names: callNames(), entries: make([]spec.Violation, 0, feedEntries+1), packet: make([]byte, 0, feedPacket)}
 }
 
 // supervise answers every refusal until no process is under the filter any more.
@@ -106,7 +106,7 @@ func (f *feed) add(number, pid int) {
 			return
 		}
 	}
-	if len(f.entries) == cap(f.entries) {
+	if len(f.entries) == feedEntries {
 		f.others++
 		return
 	}
@@ -128,50 +128,19 @@ func (f *feed) flush(last bool) {
 		flags = 0
 	}
 	f.sent = time.Now()
-	f.encode()
+	if f.others > 0 {
+		f.entries = append(f.entries, spec.Violation{Syscall: -1, Name: "others", Count: f.others})
+	}
+	m := spec.Message{Violations: f.entries}
+	f.packet = m.Append(f.packet[:0])
+	if f.others > 0 {
+		f.entries = f.entries[:len(f.entries)-1]
+	}
 	err := sendPacket(f.packet, flags)
 	if errors.Is(err, unix.EAGAIN) {
 		return
 	}
 	f.entries, f.others = f.entries[:0], 0
-}
-
-// encode writes a spec.Message by hand, into memory that exists already.
-func (f *feed) encode() {
-	p := append(f.packet[:0], `{"violations":[`...)
-	for i, e := range f.entries {
-		if i > 0 {
-			p = append(p, ',')
-		}
-		p = appendViolation(p, e)
-	}
-	if f.others > 0 {
-		if len(f.entries) > 0 {
-			p = append(p, ',')
-		}
-		p = appendViolation(p, spec.Violation{Syscall: -1, Name: "others", Count: f.others})
-	}
-	f.packet = append(p, `]}`...)
-}
-
-func appendViolation(p []byte, v spec.Violation) []byte {
-	p = append(p, `{"syscall":`...)
-	p = strconv.AppendInt(p, int64(v.Syscall), 10)
-	p = append(p, `,"name":"`...)
-	p = append(p, v.Name...)
-	p = append(p, `","pid":`...)
-	p = strconv.AppendInt(p, int64(v.PID), 10)
-	p = append(p, `,"comm":"`...)
-	for i := range len(v.Comm) {
-		c := v.Comm[i]
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			c = '?'
-		}
-		p = append(p, c)
-	}
-	p = append(p, `","count":`...)
-	p = strconv.AppendInt(p, v.Count, 10)
-	return append(p, '}')
 }
 
 // command is the name of a process as the kernel has it; the process chose it.

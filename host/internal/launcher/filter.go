@@ -1,7 +1,9 @@
 package launcher
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,21 +47,36 @@ type modeCall struct {
 	flags int
 }
 
+// label names a place in a program; next is the following instruction.
+type label int
+
+const next label = 0
+
 // instruction jumps to labels, which are resolved when the program is complete.
 type instruction struct {
 	code        uint16
 	k           uint32
-	then, other string // "" is the next instruction
-	label       string // the name of this place
+	then, other label
 }
 
-type program struct{ list []instruction }
+type program struct {
+	list   []instruction
+	places []int // where each label is; -1 is not yet known
+}
+
+func newProgram() *program {
+	return &program{list: make([]instruction, 0, 320), places: make([]int, 1, 160)}
+}
+
+func (p *program) newLabel() label {
+	p.places = append(p.places, -1)
+	return label(len(p.places) - 1)
+}
+
+// mark puts a label at the next instruction.
+func (p *program) mark(l label) { p.places[l] = len(p.list) }
 
 func (p *program) add(in instruction) { p.list = append(p.list, in) }
-
-func (p *program) mark(label string) {
-	p.add(instruction{label: label})
-}
 
 func (p *program) load(offset uint32) {
 	p.add(instruction{code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, k: offset})
@@ -67,15 +84,15 @@ func (p *program) load(offset uint32) {
 
 func (p *program) loadArg(n int) { p.load(uint32(offsetArgs + 8*n)) }
 
-func (p *program) ifEqual(k uint32, then, other string) {
+func (p *program) ifEqual(k uint32, then, other label) {
 	p.add(instruction{code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, k: k, then: then, other: other})
 }
 
-func (p *program) ifAtLeast(k uint32, then, other string) {
+func (p *program) ifAtLeast(k uint32, then, other label) {
 	p.add(instruction{code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, k: k, then: then, other: other})
 }
 
-func (p *program) ifAny(bits uint32, then, other string) {
+func (p *program) ifAny(bits uint32, then, other label) {
 	p.add(instruction{code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, k: bits, then: then, other: other})
 }
 
@@ -89,154 +106,162 @@ func (p *program) answer(verdict uint32) {
 
 // assemble resolves labels. A conditional jump reaches 255 instructions, which the blocks keep to.
 func (p *program) assemble() ([]unix.SockFilter, error) {
-	places := make(map[string]int)
-	n := 0
-	for _, in := range p.list {
-		if in.label != "" {
-			places[in.label] = n
-			continue
-		}
-		n++
-	}
-	out := make([]unix.SockFilter, 0, n)
-	for _, in := range p.list {
-		if in.label != "" {
-			continue
-		}
-		then, err := distance(places, in.then, len(out))
+	out := make([]unix.SockFilter, len(p.list))
+	for i, in := range p.list {
+		then, err := p.distance(i, in.then)
 		if err != nil {
 			return nil, err
 		}
-		other, err := distance(places, in.other, len(out))
+		other, err := p.distance(i, in.other)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, unix.SockFilter{Code: in.code, K: in.k, Jt: then, Jf: other})
+		out[i] = unix.SockFilter{Code: in.code, K: in.k, Jt: then, Jf: other}
 	}
 	return out, nil
 }
 
-func distance(places map[string]int, label string, from int) (uint8, error) {
-	if label == "" {
+func (p *program) distance(from int, to label) (uint8, error) {
+	if to == next {
 		return 0, nil
 	}
-	at, ok := places[label]
-	if !ok {
-		return 0, fmt.Errorf("filter: no label %q", label)
-	}
-	d := at - from - 1
+	d := p.places[to] - from - 1
 	if d < 0 || d > 255 {
-		return 0, fmt.Errorf("filter: label %q is %d instructions away", label, d)
+		return 0, fmt.Errorf("filter: instruction %d jumps %d instructions", from, d)
 	}
 	return uint8(d), nil
+}
+
+// rule is what happens to one system call. emit writes code that always ends in an answer.
+type rule struct {
+	number uint32
+	emit   func(*program)
+}
+
+// rules lists every system call that is not simply allowed.
+func rules(refused uint32) []rule {
+	list := []rule{
+		{unix.SYS_CLONE, func(p *program) { p.checkClone(refused) }},
+		{unix.SYS_IOCTL, func(p *program) { p.checkIoctl(refused) }},
+		{unix.SYS_SOCKET, func(p *program) { p.checkSocket(refused) }},
+		{unix.SYS_SOCKETPAIR, func(p *program) { p.checkSocket(refused) }},
+	}
+	for _, c := range modeCalls() {
+		list = append(list, rule{c.number, func(p *program) { p.checkMode(c, refused) }})
+	}
+	for _, c := range refusedCalls() {
+		list = append(list, rule{c.number, func(p *program) { p.answer(refused) }})
+	}
+	for _, c := range unsupportedCalls() {
+		list = append(list, rule{c.number, func(p *program) { p.answer(unsupported) }})
+	}
+	slices.SortFunc(list, func(a, b rule) int { return cmp.Compare(a.number, b.number) })
+	return list
 }
 
 // buildFilter makes the system call filter. refused is the verdict for what is refused and reported:
 // tellHost, or refuse where the kernel cannot tell.
 func buildFilter(refused uint32) ([]unix.SockFilter, error) {
-	p := &program{}
+	p := newProgram()
+	native := p.newLabel()
 	p.load(offsetArch)
-	p.ifEqual(auditArch, "native", "")
+	p.ifEqual(auditArch, native, next)
 	p.answer(kill)
-	p.mark("native")
+	p.mark(native)
 	p.load(offsetNumber)
 	if foreignNumbers != 0 {
-		p.ifAtLeast(foreignNumbers, "", "ours")
+		ours := p.newLabel()
+		p.ifAtLeast(foreignNumbers, next, ours)
 		p.answer(unsupported)
-		p.mark("ours")
+		p.mark(ours)
 	}
-	for i, c := range modeCalls() { // first: open is the most frequent call that has to be looked at
-		p.checkMode(i, c, refused)
-	}
-	p.checkClone(refused)
-	p.checkIoctl(refused)
-	p.checkSocket("socket", unix.SYS_SOCKET, refused)
-	p.checkSocket("socketpair", unix.SYS_SOCKETPAIR, refused)
-	for _, c := range refusedCalls() {
-		p.refuseCall(c, refused)
-	}
-	for _, c := range unsupportedCalls() {
-		p.refuseCall(c, unsupported)
-	}
-	p.answer(allow)
+	p.search(rules(refused))
 	return p.assemble()
 }
 
-func (p *program) refuseCall(c call, verdict uint32) {
-	p.ifEqual(c.number, "", "not "+c.name)
-	p.answer(verdict)
-	p.mark("not " + c.name)
+// search finds the rule of a system call in a few steps: when a filter is installed the kernel walks it
+// once for every system call it has.
+func (p *program) search(list []rule) {
+	if len(list) > 3 {
+		middle, right := len(list)/2, p.newLabel()
+		p.ifAtLeast(list[middle].number, right, next)
+		p.search(list[:middle])
+		p.mark(right)
+		p.search(list[middle:])
+		return
+	}
+	for _, r := range list {
+		other := p.newLabel()
+		p.ifEqual(r.number, next, other)
+		r.emit(p)
+		p.mark(other)
+	}
+	p.answer(allow)
 }
 
 // checkMode refuses set-id bits: such a file would outlive the sandbox on the host's disk.
-func (p *program) checkMode(i int, c modeCall, refused uint32) {
-	done, mode := fmt.Sprintf("mode %d done", i), fmt.Sprintf("mode %d", i)
-	p.ifEqual(c.number, "", done)
+func (p *program) checkMode(c modeCall, refused uint32) {
+	mode, allowed := p.newLabel(), p.newLabel()
 	if c.flags >= 0 {
 		p.loadArg(c.flags)
-		p.ifAny(createFlags, mode, "")
-		p.answer(allow)
-		p.mark(mode)
+		p.ifAny(createFlags, mode, allowed)
 	}
+	p.mark(mode)
 	p.loadArg(c.mode)
-	p.ifAny(setIDBits, "", mode+" allowed")
+	p.ifAny(setIDBits, next, allowed)
 	p.answer(refused)
-	p.mark(mode + " allowed")
+	p.mark(allowed)
 	p.answer(allow)
-	p.mark(done)
 }
 
 func (p *program) checkClone(refused uint32) {
-	p.ifEqual(unix.SYS_CLONE, "", "clone done")
+	allowed := p.newLabel()
 	p.loadArg(0)
-	p.ifAny(namespaceFlags, "", "clone allowed")
+	p.ifAny(namespaceFlags, next, allowed)
 	p.answer(refused)
-	p.mark("clone allowed")
+	p.mark(allowed)
 	p.answer(allow)
-	p.mark("clone done")
 }
 
 // checkIoctl refuses to push input into a terminal or to change its line discipline.
 func (p *program) checkIoctl(refused uint32) {
-	p.ifEqual(unix.SYS_IOCTL, "", "ioctl done")
+	no := p.newLabel()
 	p.loadArg(1)
 	for _, request := range []uint32{unix.TIOCSTI, tioclinux, unix.TIOCSETD} {
-		p.ifEqual(request, "ioctl refused", "")
+		p.ifEqual(request, no, next)
 	}
 	p.answer(allow)
-	p.mark("ioctl refused")
+	p.mark(no)
 	p.answer(refused)
-	p.mark("ioctl done")
 }
 
 const tioclinux = 0x541c
 
 // checkSocket lets through unix sockets, TCP, UDP and ping over IP, and routing netlink. Every other
 // family and protocol is kernel code that a payload has no use for.
-func (p *program) checkSocket(name string, number uint32, refused uint32) {
-	at := func(s string) string { return name + " " + s }
-	p.ifEqual(number, "", at("done"))
+func (p *program) checkSocket(refused uint32) {
+	yes, no := p.newLabel(), p.newLabel()
+	netlink, internet, protocol := p.newLabel(), p.newLabel(), p.newLabel()
 	p.loadArg(0)
-	p.ifEqual(unix.AF_UNIX, at("allowed"), "")
-	p.ifEqual(unix.AF_NETLINK, at("netlink"), "")
-	p.ifEqual(unix.AF_INET, at("internet"), "")
-	p.ifEqual(unix.AF_INET6, at("internet"), at("refused"))
-	p.mark(at("netlink"))
+	p.ifEqual(unix.AF_UNIX, yes, next)
+	p.ifEqual(unix.AF_NETLINK, netlink, next)
+	p.ifEqual(unix.AF_INET, internet, next)
+	p.ifEqual(unix.AF_INET6, internet, no)
+	p.mark(netlink)
 	p.loadArg(2)
-	p.ifEqual(unix.NETLINK_ROUTE, at("allowed"), at("refused"))
-	p.mark(at("internet"))
+	p.ifEqual(unix.NETLINK_ROUTE, yes, no)
+	p.mark(internet)
 	p.loadArg(1)
 	p.and(socketTypes)
-	p.ifEqual(unix.SOCK_STREAM, at("protocol"), "")
-	p.ifEqual(unix.SOCK_DGRAM, at("protocol"), at("refused"))
-	p.mark(at("protocol"))
+	p.ifEqual(unix.SOCK_STREAM, protocol, next)
+	p.ifEqual(unix.SOCK_DGRAM, protocol, no)
+	p.mark(protocol)
 	p.loadArg(2)
 	for _, proto := range []uint32{unix.IPPROTO_IP, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} {
-		p.ifEqual(proto, at("allowed"), "")
+		p.ifEqual(proto, yes, next)
 	}
-	p.mark(at("refused"))
+	p.mark(no)
 	p.answer(refused)
-	p.mark(at("allowed"))
+	p.mark(yes)
 	p.answer(allow)
-	p.mark(at("done"))
 }

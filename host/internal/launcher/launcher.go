@@ -1,7 +1,6 @@
 package launcher
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -40,7 +39,7 @@ func live() int {
 	started := time.Now()
 	sp, err := receiveSpec()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "read the specification:", err)
+		fmt.Fprintln(os.Stderr, "read the specification:", err) // a descriptor of the daemon's
 		return exitNoSpec
 	}
 	b := &box{spec: sp, feed: newFeed()}
@@ -55,10 +54,11 @@ func live() int {
 	if err := send(spec.Message{Report: &b.report}); err != nil || b.report.Err != "" {
 		return exitRefused
 	}
+	p := b.prepare()
 	if err := awaitStart(); err != nil {
 		return exitOrphaned
 	}
-	return b.runPayload()
+	return b.runPayload(p)
 }
 
 // receiveSpec closes what was inherited beyond the fixed descriptors and reads the first packet.
@@ -72,8 +72,8 @@ func receiveSpec() (*spec.Spec, error) {
 		return nil, err
 	}
 	var sp spec.Spec
-	if err := json.Unmarshal(packet[:n], &sp); err != nil {
-		return nil, fmt.Errorf("decode: %w", err)
+	if err := sp.Decode(packet[:n]); err != nil {
+		return nil, err
 	}
 	if !sp.Program {
 		if err := unix.CloseRange(spec.ProgramFD, spec.ProgramFD, 0); err != nil {
@@ -99,13 +99,7 @@ func readControl(packet []byte) (int, error) {
 	}
 }
 
-func send(m spec.Message) error {
-	packet, err := json.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("encode message: %w", err)
-	}
-	return sendPacket(packet, 0)
-}
+func send(m spec.Message) error { return sendPacket(m.Append(nil), 0) }
 
 func sendPacket(packet []byte, flags int) error {
 	for {

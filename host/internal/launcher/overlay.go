@@ -10,10 +10,15 @@ import (
 )
 
 // overlay puts a read-only lower directory at inside with a throw-away writable layer on top; a negative
-// lower stands for an empty directory. The layer lives in the throw-away file system and has no name in
-// the finished view.
+// lower stands for an empty directory. The layer lives in a throw-away file system that has no name in the
+// finished view.
 func (v *view) overlay(lower int, inside string) error {
-	base := path.Join(scratch, "overlay-"+strconv.Itoa(v.overlays))
+	if v.overlays == 0 {
+		if err := v.mountLayers(); err != nil {
+			return err
+		}
+	}
+	base := path.Join(layers, strconv.Itoa(v.overlays))
 	v.overlays++
 	for _, d := range []string{base, base + "/upper", base + "/work"} {
 		if err := unix.Mkdir(d, 0o755); err != nil {
@@ -28,6 +33,16 @@ func (v *view) overlay(lower int, inside string) error {
 		return &stageError{"overlay", fmt.Errorf("%s: %w", inside, err)}
 	}
 	return errors.Join(v.put(mount, inside, true), unix.Close(mount))
+}
+
+func (v *view) mountLayers() error {
+	if err := unix.Mkdir(layers, 0o700); err != nil {
+		return fmt.Errorf("make a place for layers: %w", err)
+	}
+	if err := unix.Mount("layers", layers, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, tmpfsOptions(v.size)); err != nil {
+		return fmt.Errorf("mount the file system for layers: %w", err)
+	}
+	return nil
 }
 
 func (v *view) bindLayer(upper, inside string) error {

@@ -19,6 +19,8 @@ import (
 
 // payload is the one process that is waited for.
 type payload struct {
+	alive chan struct{} // closed when it was started
+
 	mu  sync.Mutex
 	pid int // 0 when it is not alive
 }
@@ -32,13 +34,24 @@ func (p *payload) signal(sig unix.Signal) {
 	}
 }
 
+// prepare does what the payload's start would have to wait for, while the daemon judges the report. The
+// lifeline gets its thread now: the payload may leave no room for another one.
+func (b *box) prepare() *payload {
+	p := &payload{alive: make(chan struct{})}
+	go func() {
+		<-p.alive
+		serveDaemon(p)
+	}()
+	if !b.report.Features.Scopes {
+		catchSignals()
+	}
+	b.feed.begin()
+	return p
+}
+
 // runPayload starts the payload, serves the daemon while it runs, and reports its end. When the launcher
 // returns, the kernel kills whatever is left in the namespace.
-func (b *box) runPayload() int {
-	ignoreSignals()
-	b.feed.begin()
-	p := &payload{}
-	go serveDaemon(p) // before the payload exists: it may leave no room for another thread
+func (b *box) runPayload(p *payload) int {
 	started := &spec.Started{}
 	err := p.start(b.spec)
 	if err != nil {
@@ -48,6 +61,7 @@ func (b *box) runPayload() int {
 	if sendErr := send(spec.Message{Started: started}); sendErr != nil || err != nil {
 		return exitRefused
 	}
+	close(p.alive)
 	end, err := p.wait()
 	if err != nil {
 		return exitRefused
@@ -59,9 +73,9 @@ func (b *box) runPayload() int {
 	return exitReported
 }
 
-// ignoreSignals keeps the payload from ending PID 1 by a signal. They are caught, not ignored: an ignored
-// signal would be inherited as ignored by the payload.
-func ignoreSignals() {
+// catchSignals keeps the payload from ending PID 1 by a signal, on kernels whose Landlock does not. They
+// are caught, not ignored: an ignored signal would be inherited as ignored by the payload.
+func catchSignals() {
 	caught := make(chan os.Signal, 1) // never read: what does not fit is dropped
 	signal.Notify(caught, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGABRT, unix.SIGILL,
 		unix.SIGTRAP, unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGSTKFLT, unix.SIGXCPU,
@@ -195,6 +209,9 @@ func (p *payload) reap() (*spec.Exit, error) {
 
 // leftovers counts the processes beside PID 1 that are alive: neither zombie nor dead.
 func leftovers() (int, error) {
+	if unix.Kill(-1, 0) == unix.ESRCH {
+		return 0, nil // the usual case: there is nobody
+	}
 	pids, err := processes()
 	if err != nil {
 		return 0, err
@@ -220,4 +237,30 @@ func processAlive(pid int) bool {
 	}
 	_, after, ok := bytes.Cut(buf[bytes.LastIndexByte(buf[:n], ')')+1:n], []byte(" "))
 	return ok && len(after) > 0 && after[0] != 'Z' && after[0] != 'X'
+}
+
+// processes lists the ids that /proc shows.
+func processes() ([]int, error) {
+	fd, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /proc: %w", err)
+	}
+	defer unix.Close(fd)
+	var pids []int
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := unix.ReadDirent(fd, buf)
+		if err != nil {
+			return nil, fmt.Errorf("read /proc: %w", err)
+		}
+		if n == 0 {
+			return pids, nil
+		}
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, name := range names {
+			if pid, err := strconv.Atoi(name); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
 }

@@ -52,7 +52,8 @@ func (b *box) limitResources() error {
 }
 
 // dropCapabilities empties every set. Bounding, ambient and securebits belong to the thread that forks
-// the payload; the sets that give power are emptied on all threads of PID 1.
+// the payload; the sets that give power are emptied on all threads of PID 1. That is a round over all of
+// them, so it comes before the launcher starts further ones.
 func (b *box) dropCapabilities() error {
 	for c := uintptr(0); c < 64; c++ {
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)

@@ -14,15 +14,14 @@ import (
 
 // Names inside the view while it is built; both are gone before the payload exists.
 const (
-	hostRoot = "/.host"    // the host's tree
-	scratch  = "/.scratch" // the one throw-away file system
+	hostRoot = "/.host"   // the host's tree
+	layers   = "/.layers" // the writable layers of overlays, a file system of their own
 )
 
 // Mount attributes.
 const (
-	attrsRO  = unix.MOUNT_ATTR_RDONLY | attrsRW
-	attrsRW  = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
-	attrsShm = attrsRW | unix.MOUNT_ATTR_NOEXEC
+	attrsRO = unix.MOUNT_ATTR_RDONLY | attrsRW
+	attrsRW = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
 )
 
 // view is the new root while it is filled. host is the host's tree: sources are resolved below it, by
@@ -30,6 +29,7 @@ const (
 type view struct {
 	host     int
 	root     int
+	size     int64 // of each throw-away file system
 	overlays int
 }
 
@@ -45,7 +45,7 @@ func (b *box) buildView() error {
 	if err := v.addPrivateDirs(b.spec.Home); err != nil {
 		return err
 	}
-	if err := v.addProc(); err != nil {
+	if err := addProc(); err != nil {
 		return &stageError{"proc", err}
 	}
 	if err := b.forbidNestedNamespaces(); err != nil {
@@ -54,10 +54,10 @@ func (b *box) buildView() error {
 	if err := b.boundRootsProcesses(); err != nil {
 		return err
 	}
-	if err := v.protectProc(unix.Getuid() == 0); err != nil {
+	if err := protectProc(unix.Getuid() == 0); err != nil {
 		return &stageError{"proc", err}
 	}
-	if err := v.addDev(); err != nil {
+	if err := addDev(); err != nil {
 		return fmt.Errorf("/dev: %w", err)
 	}
 	if err := v.attachAll(b.spec); err != nil {
@@ -76,16 +76,14 @@ func enterNewRoot(size int64) (*view, error) {
 		return nil, fmt.Errorf("make mounts private: %w", err)
 	}
 	const base = "/tmp" // covered for a moment only: pivot_root uncovers it
-	if err := unix.Mount("view", base, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=1m"); err != nil {
+	if err := unix.Mount("view", base, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, tmpfsOptions(size)); err != nil {
 		return nil, fmt.Errorf("mount the new root: %w", err)
 	}
 	if err := unix.Chdir(base); err != nil {
 		return nil, fmt.Errorf("enter the new root: %w", err)
 	}
-	for _, d := range []string{hostRoot, scratch} {
-		if err := unix.Mkdir("."+d, 0o700); err != nil {
-			return nil, fmt.Errorf("make %s: %w", d, err)
-		}
+	if err := unix.Mkdir("."+hostRoot, 0o700); err != nil {
+		return nil, fmt.Errorf("make %s: %w", hostRoot, err)
 	}
 	if err := unix.PivotRoot(".", "."+hostRoot); err != nil {
 		return nil, fmt.Errorf("pivot_root: %w", err)
@@ -93,15 +91,6 @@ func enterNewRoot(size int64) (*view, error) {
 	if err := unix.Chdir("/"); err != nil {
 		return nil, fmt.Errorf("enter the new root: %w", err)
 	}
-	inodes := max(65536, size/4096)
-	opts := "mode=755,size=" + strconv.FormatInt(size, 10) + ",nr_inodes=" + strconv.FormatInt(inodes, 10)
-	if err := unix.Mount("scratch", scratch, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, opts); err != nil {
-		return nil, fmt.Errorf("mount the throw-away file system: %w", err)
-	}
-	return openRoots()
-}
-
-func openRoots() (*view, error) {
 	host, err := unix.Open(hostRoot, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the host's root: %w", err)
@@ -110,38 +99,43 @@ func openRoots() (*view, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the new root: %w", err), unix.Close(host))
 	}
-	return &view{host: host, root: root}, nil
+	return &view{host: host, root: root, size: size}, nil
 }
 
-// addPrivateDirs attaches the writable directories of the throw-away file system. /run is one of them
-// that Landlock does not grant: the verification writes there to see Landlock refuse.
+// tmpfsOptions bound a throw-away file system in bytes and in files.
+func tmpfsOptions(size int64) string {
+	return "mode=755,size=" + strconv.FormatInt(size, 10) + ",nr_inodes=" + strconv.FormatInt(max(65536, size/4096), 10)
+}
+
+// addPrivateDirs makes the writable directories: each is a mount of itself, which stays writable when
+// the root becomes read-only. /run is one that Landlock does not grant: the verification writes there to
+// see Landlock refuse.
 func (v *view) addPrivateDirs(home string) error {
-	dirs := []struct {
-		name, inside string
-		mode         uint32
-		attrs        uint64
+	for _, d := range []struct {
+		path     string
+		mode     uint32
+		writable bool
 	}{
-		{"tmp", "/tmp", 0o1777, attrsRW},
-		{"vartmp", "/var/tmp", 0o1777, attrsRW},
-		{"shm", "/dev/shm", 0o1777, attrsShm},
-		{"run", "/run", 0o755, attrsShm},
-		{"home", home, 0o700, attrsRW},
-	}
-	for _, d := range dirs {
-		from := path.Join(scratch, d.name)
-		if err := unix.Mkdir(from, 0o700); err != nil {
-			return fmt.Errorf("make %s: %w", d.inside, err)
+		{"/dev", 0o755, false},
+		{"/var", 0o755, false},
+		{path.Dir(home), 0o755, false},
+		{"/tmp", 0o1777, true},
+		{"/var/tmp", 0o1777, true},
+		{"/dev/shm", 0o1777, true},
+		{"/run", 0o755, true},
+		{home, 0o700, true},
+	} {
+		if err := unix.Mkdir(d.path, 0o755); err != nil {
+			return fmt.Errorf("make %s: %w", d.path, err)
 		}
-		if err := unix.Chmod(from, d.mode); err != nil {
-			return fmt.Errorf("set the mode of %s: %w", d.inside, err)
+		if !d.writable {
+			continue
 		}
-		source, err := unix.Open(from, unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("open %s: %w", d.inside, err)
+		if err := unix.Chmod(d.path, d.mode); err != nil {
+			return fmt.Errorf("set the mode of %s: %w", d.path, err)
 		}
-		err = v.attach(source, d.inside, d.attrs)
-		if err := errors.Join(err, unix.Close(source)); err != nil {
-			return err
+		if err := unix.Mount(d.path, d.path, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", d.path, err)
 		}
 	}
 	return nil
@@ -280,7 +274,11 @@ func (v *view) place(inside string, dir bool) (int, error) {
 
 // leaveHost detaches the host's tree and makes the root read-only.
 func (v *view) leaveHost() error {
-	for _, d := range []string{scratch, hostRoot} {
+	temporary := []string{hostRoot}
+	if v.overlays > 0 {
+		temporary = append(temporary, layers)
+	}
+	for _, d := range temporary {
 		if err := unix.Unmount(d, unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("detach %s: %w", d, err)
 		}

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,10 +43,7 @@ func (p *Process) begin(ctx context.Context, s *Sandbox, pl *plan) error {
 	stop := context.AfterFunc(ctx, func() { p.expire(time.Now()) })
 	defer stop()
 	p.expire(time.Now().Add(launchLimit))
-	packet, err := json.Marshal(pl.spec)
-	if err != nil {
-		return fmt.Errorf("encode the specification: %w", err)
-	}
+	packet := pl.spec.Append(nil)
 	if len(packet) > spec.MaxSpec {
 		return fault.New(fault.TooLarge, "arguments, environment and paths of the launch exceed %d bytes", spec.MaxSpec)
 	}
@@ -104,10 +100,7 @@ func (p *Process) receive(buf []byte) (spec.Message, error) {
 	if err != nil {
 		return m, err
 	}
-	if err := json.Unmarshal(buf[:n], &m); err != nil {
-		return m, fmt.Errorf("decode a message of the launcher: %w", err)
-	}
-	return m, nil
+	return m, m.Decode(buf[:n])
 }
 
 func (p *Process) command(kind byte, sig unix.Signal) error {

@@ -15,7 +15,7 @@ import (
 // launcherEnv keeps PID 1 small and steady: no collection while the payload may hold every thread that
 // the limit allows.
 func launcherEnv() []string {
-	return []string{"GOGC=off", "GOMEMLIMIT=64MiB", "GOMAXPROCS=2"}
+	return []string{"GOGC=off", "GOMEMLIMIT=64MiB", "GOMAXPROCS=2", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
 }
 
 // spawn starts the launcher in its new namespaces. It waits for its specification.

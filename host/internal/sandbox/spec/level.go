@@ -13,20 +13,20 @@ const (
 
 // Features are the protections that the launcher saw in force.
 type Features struct {
-	Namespaces bool `json:"namespaces"`      // user, mount, pid, network, ipc, uts and cgroup
-	View       bool `json:"view"`            // pivot_root into an allowlist
-	Network    bool `json:"network"`         // nothing but lo in the network namespace
-	Caps       bool `json:"capabilities"`    // all sets empty and locked
-	Nested     bool `json:"nested"`          // no user namespace can be made below
-	NoNewPrivs bool `json:"no_new_privs"`    //
-	Seccomp    bool `json:"syscall_filter"`  //
-	Notify     bool `json:"violation_feed"`  // refused system calls reach the host
-	Landlock   bool `json:"landlock"`        // file system rules, ABI 3 or newer
-	Scopes     bool `json:"landlock_scopes"` // abstract sockets and signals, ABI 6 or newer
-	Limits     bool `json:"limits"`          // rlimits
-	FDs        bool `json:"descriptors"`     // nothing inherited but 0 to 2
-	Git        bool `json:"git_protected"`   // a shadow git directory; no version sets it yet
-	External   bool `json:"external_runner"` // a virtual machine or user-space kernel; no version sets it yet
+	Namespaces bool // user, mount, pid, network, ipc, uts and cgroup
+	View       bool // pivot_root into an allowlist
+	Network    bool // nothing but lo in the network namespace
+	Caps       bool // all sets empty and locked
+	Nested     bool // no user namespace can be made below
+	NoNewPrivs bool //
+	Seccomp    bool //
+	Notify     bool // refused system calls reach the host
+	Landlock   bool // file system rules, ABI 3 or newer
+	Scopes     bool // abstract sockets and signals, ABI 6 or newer
+	Limits     bool // rlimits
+	FDs        bool // nothing inherited but 0 to 2
+	Git        bool // a shadow git directory; no version sets it yet
+	External   bool // a virtual machine or user-space kernel; no version sets it yet
 }
 
 type need struct {

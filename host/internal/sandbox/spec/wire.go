@@ -20,73 +20,79 @@ const (
 
 // Spec is everything the launcher needs to build one view and run one program in it.
 type Spec struct {
-	Hostname string   `json:"hostname"`
-	System   []Mount  `json:"system"` // /usr and its aliases
-	Etc      string   `json:"etc"`    // the prepared /etc
-	Home     string   `json:"home"`   // the private home inside
-	Mounts   []Mount  `json:"mounts"` // everything else, parents before children
-	Scratch  int64    `json:"scratch"`
-	Limits   Limits   `json:"limits"`
-	Probe    Probe    `json:"probe"`
-	Program  bool     `json:"program"` // run ProgramFD instead of Path
-	Path     string   `json:"path"`
-	Argv     []string `json:"argv"`
-	Env      []string `json:"env"`
-	Dir      string   `json:"dir"`
+	Hostname string
+	System   []Mount // /usr and its aliases
+	Etc      string  // the prepared /etc
+	Home     string  // the private home inside
+	Mounts   []Mount // everything else, parents before children
+	Scratch  int64
+	Limits   Limits
+	Probe    Probe
+	Program  bool // run ProgramFD instead of Path
+	Path     string
+	Argv     []string
+	Env      []string
+	Dir      string
 }
 
 // Mount is one host path that is attached inside.
 type Mount struct {
-	Host   string `json:"host"`
-	Inside string `json:"inside"`
-	Mode   string `json:"mode"`
-	Dev    uint64 `json:"dev,omitempty"` // with Ino: the identity that Host must still have
-	Ino    uint64 `json:"ino,omitempty"`
-	Tree   bool   `json:"tree,omitempty"`  // the attempt's worktree
-	Empty  bool   `json:"empty,omitempty"` // with Overlay: there is nothing below, only the throw-away layer
+	Host   string
+	Inside string
+	Mode   string
+	Dev    uint64 // with Ino: the identity that Host must still have
+	Ino    uint64
+	Tree   bool // the attempt's worktree
+	Empty  bool // with Overlay: there is nothing below, only the throw-away layer
 }
 
 // Limits are the resource limits of the payload and of all it starts.
 type Limits struct {
-	Processes int   `json:"processes"`
-	OpenFiles int   `json:"open_files"`
-	FileSize  int64 `json:"file_size"`
+	Processes int
+	OpenFiles int
+	FileSize  int64
 }
 
 // Probe names what the launcher must fail to reach, though the same user can reach it outside.
 type Probe struct {
-	StateCanary string `json:"state_canary"`
-	HomeCanary  string `json:"home_canary"`
-	Home        string `json:"home"` // the operator's home and its identity
-	HomeDev     uint64 `json:"home_dev"`
-	HomeIno     uint64 `json:"home_ino"`
+	StateCanary string
+	HomeCanary  string
+	Home        string // the operator's home and its identity
+	HomeDev     uint64
+	HomeIno     uint64
 }
 
 // Message is one packet from the launcher; exactly one field is set.
 type Message struct {
-	Report     *Report     `json:"report,omitempty"`
-	Started    *Started    `json:"started,omitempty"`
-	Violations []Violation `json:"violations,omitempty"`
-	Exit       *Exit       `json:"exit,omitempty"`
+	Report     *Report
+	Started    *Started
+	Violations []Violation
+	Exit       *Exit
 }
 
 // Report is what the launcher put in force and what it verified, before the payload exists.
 type Report struct {
-	Stage    string          `json:"stage,omitempty"` // where the set-up failed: "proc", "overlay", "tree", ...
-	Err      string          `json:"err,omitempty"`
-	Features Features        `json:"features"`
-	Landlock int             `json:"landlock"` // ABI in force, 0 without
-	Filter   int             `json:"filter"`   // instructions of the system call filter
-	Limits   Limits          `json:"limits"`   // as set, which may be lower than asked for
-	Verified map[string]bool `json:"verified"`
-	Notes    []string        `json:"notes,omitempty"` // features that are not in force, and why
-	SetupUS  int64           `json:"setup_us"`
+	Stage    string // where the set-up failed: "proc", "overlay", "tree", ...
+	Err      string
+	Features Features
+	Landlock int    // ABI in force, 0 without
+	Filter   int    // instructions of the system call filter
+	Limits   Limits // as set, which may be lower than asked for
+	Verified []Verified
+	Notes    []string // features that are not in force, and why
+	SetupUS  int64
+}
+
+// Verified is one refusal that was tried, and whether it held.
+type Verified struct {
+	Name string
+	Held bool
 }
 
 // Started says that the payload runs, or why it does not.
 type Started struct {
-	PID int    `json:"pid,omitempty"` // inside the namespace
-	Err string `json:"err,omitempty"`
+	PID int // inside the namespace
+	Err string
 }
 
 // Violation is a system call that the filter refused, as the kernel reported it; equal ones are counted.
@@ -100,21 +106,15 @@ type Violation struct {
 
 // Exit is how the payload's main process ended.
 type Exit struct {
-	Code      int   `json:"code"`
-	Signal    int   `json:"signal,omitempty"`
-	Leftovers int   `json:"leftovers"` // processes alive in the namespace at that moment
-	UserUS    int64 `json:"user_us"`
-	SystemUS  int64 `json:"system_us"`
-	MaxRSSKB  int64 `json:"max_rss_kb"`
+	Code      int
+	Signal    int
+	Leftovers int // processes alive in the namespace at that moment
+	UserUS    int64
+	SystemUS  int64
+	MaxRSSKB  int64
 }
 
-// Command is one packet to the launcher after the Spec.
-type Command struct {
-	Kind   byte // CommandStart, CommandSignal or CommandSignalAll
-	Signal byte
-}
-
-// Kinds of Command.
+// After the Spec the daemon sends packets of two bytes: one of these, and the number of a signal.
 const (
 	CommandStart     = 's' // the report was accepted: run the payload
 	CommandSignal    = 'k' // signal the payload's main process
