@@ -25,7 +25,7 @@ func openBeneath(dir int, rel string, flags int, mode uint32) (int, error) {
 		fd, err := unix.Openat2(dir, rel, &how)
 		switch {
 		case err == nil:
-			return fd, nil
+			return notLink(fd, flags)
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 			continue
 		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM):
@@ -65,7 +65,7 @@ func walkBeneath(dir int, rel string, flags int, mode uint32) (int, error) {
 	}
 }
 
-// notLink refuses the one link that openat with O_NOFOLLOW still opens, through O_PATH.
+// notLink refuses the one link that is opened in spite of O_NOFOLLOW: the last component, by O_PATH.
 func notLink(fd, flags int) (int, error) {
 	if flags&unix.O_PATH == 0 {
 		return fd, nil

@@ -144,15 +144,8 @@ func (c *capture) stage(ctx context.Context) error {
 	if err := c.dropObjects(); err != nil {
 		return err
 	}
-	objects := c.objects()
-	for _, d := range []string{"info", "pack"} {
-		if err := os.MkdirAll(filepath.Join(objects, d), 0o700); err != nil {
-			return fmt.Errorf("make directory for new objects: %w", err)
-		}
-	}
-	alternate := []byte(c.t.w.mirror.objects() + "\n")
-	if err := os.WriteFile(filepath.Join(objects, "info", "alternates"), alternate, 0o600); err != nil {
-		return fmt.Errorf("make directory for new objects: %w", err)
+	if err := makeObjects(c.objects(), c.t.w.mirror.objects()); err != nil {
+		return err
 	}
 	if err := os.Remove(c.t.index() + ".lock"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove stale lock: %w", err)
@@ -161,7 +154,7 @@ func (c *capture) stage(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("record the tree's files: %w", err)
 	}
-	return nil
+	return settle(c.t.index())
 }
 
 // size is that of a file in the tree: from the walk if it is new or changed, else as git noted it.

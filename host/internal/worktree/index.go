@@ -39,6 +39,12 @@ func (e *tracked) same(st *unix.Stat_t) bool {
 		e.ino == uint32(st.Ino) && e.size == uint32(st.Size) && e.modeFits(st)
 }
 
+// sameSecond is same for an index that was written without nanoseconds.
+func (e *tracked) sameSecond(st *unix.Stat_t) bool {
+	return e.mtime == [2]uint32{uint32(st.Mtim.Sec), 0} && e.ctime == [2]uint32{uint32(st.Ctim.Sec), 0} &&
+		e.ino == uint32(st.Ino) && e.size == uint32(st.Size) && e.modeFits(st)
+}
+
 func (e *tracked) modeFits(st *unix.Stat_t) bool {
 	if kind(st) == unix.S_IFLNK {
 		return e.mode == modeLink

@@ -95,7 +95,7 @@ func (m *mirror) refresh(origin repo) error {
 	for name, text := range map[string]string{
 		"HEAD": "ref: refs/heads/none\n", "config": config, "info/attributes": mirrorAttributes, "info/exclude": "",
 	} {
-		if err := replaceFile(filepath.Join(m.dir, name), []byte(text), 0o600); err != nil {
+		if err := replaceFile(filepath.Join(m.dir, name), []byte(text), true); err != nil {
 			return fmt.Errorf("write mirror's %s: %w", name, err)
 		}
 	}
@@ -116,7 +116,7 @@ func (m *mirror) copyShallow(origin repo) error {
 			return fmt.Errorf("read where the history is cut off: the file holds more than commit ids")
 		}
 	}
-	return replaceFile(filepath.Join(m.dir, "shallow"), data, 0o600)
+	return replaceFile(filepath.Join(m.dir, "shallow"), data, true)
 }
 
 func (m *mirror) objects() string { return filepath.Join(m.dir, "objects") }
@@ -144,7 +144,7 @@ func (m *mirror) ref(ref string) (string, error) {
 // setRef writes a ref of the mirror. The ref is on the disk before it returns, and with it, on journalling
 // file systems, the objects whose writing was begun before.
 func (m *mirror) setRef(ref, commit string) error {
-	if err := replaceFile(m.refPath(ref), []byte(commit+"\n"), 0o600); err != nil {
+	if err := replaceFile(m.refPath(ref), []byte(commit+"\n"), true); err != nil {
 		return fmt.Errorf("write %s: %w", ref, err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"context"
+	"crypto/rand"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
@@ -118,8 +119,9 @@ func packOrder(name string) string {
 	return "1" + name
 }
 
-// linkFile links or copies one file. One that is there already is the same object; one that vanished was
-// packed meanwhile.
+// linkFile links or copies one file. One that is there already is the same object; a source that vanished
+// was packed meanwhile. A target directory that vanished is an error: git removes empty ones when it
+// collects garbage.
 func linkFile(from, to int, name string) error {
 	var st unix.Stat_t
 	err := unix.Fstatat(from, name, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -131,7 +133,9 @@ func linkFile(from, to int, name string) error {
 	}
 	err = unix.Linkat(from, name, to, name, 0)
 	switch {
-	case err == nil, errors.Is(err, unix.EEXIST), errors.Is(err, unix.ENOENT):
+	case err == nil, errors.Is(err, unix.EEXIST):
+		return nil
+	case errors.Is(err, unix.ENOENT) && unix.Fstatat(from, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil:
 		return nil
 	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.EMLINK), errors.Is(err, unix.EOPNOTSUPP):
 		return copyFile(from, to, name)
@@ -139,7 +143,8 @@ func linkFile(from, to int, name string) error {
 	return err
 }
 
-// copyFile copies a file under a name that git takes for unfinished, and renames it when it is whole.
+// copyFile copies a file under another name and renames it when it is whole. The name is not one that git
+// takes for an unfinished object of its own: those it deletes when it collects garbage.
 func copyFile(from, to int, name string) (err error) {
 	in, err := openBeneath(from, name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -147,10 +152,7 @@ func copyFile(from, to int, name string) (err error) {
 	}
 	src := os.NewFile(uintptr(in), name)
 	defer src.Close()
-	tmp := "tmp_obj_" + name
-	if err := unix.Unlinkat(to, tmp, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-		return err
-	}
+	tmp := "drawspan-" + rand.Text() + "-" + name
 	out, err := openBeneath(to, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o444)
 	if err != nil {
 		return err

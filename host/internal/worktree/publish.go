@@ -2,10 +2,15 @@ package worktree
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/drawspan/drawspan/host/fault"
 )
@@ -45,6 +50,9 @@ func (w *Workspace) publish(ctx context.Context, attemptID, commit, objects stri
 		to := filepath.Join(w.origin.dir, "objects")
 		if put, err = linkObjects(ctx, objects, to); err == nil {
 			err = put.writeOut(to)
+		}
+		if errors.Is(err, unix.ENOENT) {
+			put, err = linked{}, nil // collected under our hands; the look below finds out
 		}
 		if err != nil {
 			return fmt.Errorf("hand objects of %s to the repository: %w", attemptID, err)
@@ -91,8 +99,9 @@ func (w *Workspace) whole(ctx context.Context, commit string) (bool, error) {
 	return true, nil
 }
 
-// send packs what the operator's repository may lack of a commit and puts it there, protected until
-// release is called. What its refs reach is left out: that cannot be collected.
+// send packs what the operator's repository may lack of a commit and puts it there, protected from being
+// collected until release is called. What its refs reach is left out: that cannot be collected. The pack is
+// made elsewhere and linked in whole: git deletes unfinished ones when it collects.
 func (w *Workspace) send(ctx context.Context, commit string) (release func() error, err error) {
 	refs, err := w.originRefs(ctx, heads, tags, RefPrefix)
 	if err != nil {
@@ -104,9 +113,74 @@ func (w *Workspace) send(ctx context.Context, commit string) (release func() err
 			haves = append(haves, r.Commit)
 		}
 	}
-	release, err = w.trees.git.transfer(ctx, w.mirror.repo, w.origin, commit, haves)
-	if err != nil {
+	scratch := filepath.Join(w.trees.dir, scratchDir, rand.Text())
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	theirs := filepath.Join(w.origin.dir, "objects")
+	if err := makeObjects(scratch, theirs); err != nil {
+		return nil, err
+	}
+	into := call{repo: w.origin, objects: scratch, args: []string{"index-pack", "--stdin", "--fix-thin"}}
+	if err := w.trees.git.transfer(ctx, w.mirror.repo, into, commit, haves); err != nil {
 		return nil, fmt.Errorf("send commit %s to the repository: %w", commit, err)
+	}
+	release, err = protect(filepath.Join(scratch, "pack"), filepath.Join(theirs, "pack"))
+	if err != nil {
+		return nil, fmt.Errorf("protect the pack of %s: %w", commit, err)
+	}
+	put, err := linkObjects(ctx, scratch, theirs)
+	if err == nil {
+		err = put.writeOut(theirs)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("hand the pack of %s to the repository: %w", commit, err), release())
+	}
+	return release, nil
+}
+
+// makeObjects makes an objects directory that borrows from another.
+func makeObjects(dir, from string) error {
+	for _, d := range []string{"info", "pack"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+			return fmt.Errorf("make directory for objects: %w", err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "info", "alternates"), []byte(from+"\n"), 0o600); err != nil {
+		return fmt.Errorf("make directory for objects: %w", err)
+	}
+	return nil
+}
+
+// protect makes the keep files of the packs in from, before the packs get to to. release removes those
+// that it made.
+func protect(from, to string) (release func() error, err error) {
+	packs, err := filepath.Glob(filepath.Join(from, "pack-*.pack"))
+	if err != nil {
+		return nil, err
+	}
+	var made []string
+	release = func() error {
+		var errs []error
+		for _, keep := range made {
+			// Gone already: a collection that saw the ref has packed the objects anew.
+			if err := os.Remove(keep); !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	}
+	for _, p := range packs {
+		keep := filepath.Join(to, strings.TrimSuffix(filepath.Base(p), ".pack")+".keep")
+		f, err := os.OpenFile(keep, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue // somebody protects the same pack already
+		}
+		if err != nil {
+			return nil, errors.Join(err, release())
+		}
+		made = append(made, keep)
+		if err := f.Close(); err != nil {
+			return nil, errors.Join(err, release())
+		}
 	}
 	return release, nil
 }

@@ -63,16 +63,17 @@ func (r record) write(home string) error {
 	if err != nil {
 		return fmt.Errorf("encode tree's record: %w", err)
 	}
-	if err := replaceFile(filepath.Join(home, recordName), data, 0o600); err != nil {
+	if err := replaceFile(filepath.Join(home, recordName), data, false); err != nil {
 		return fmt.Errorf("write tree's record: %w", err)
 	}
 	return nil
 }
 
-// replaceFile writes a file so that a reader sees the old or the new one, on the disk before it returns.
-func replaceFile(name string, data []byte, mode os.FileMode) (err error) {
+// replaceFile writes a file so that a reader sees the old or the new one; with durable set it is on the
+// disk before it returns. A tree's record need not be: without it the tree goes into quarantine.
+func replaceFile(name string, data []byte, durable bool) (err error) {
 	tmp := name + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func replaceFile(name string, data []byte, mode os.FileMode) (err error) {
 			_ = os.Remove(tmp) // the first error counts
 		}
 	}()
-	if _, err = f.Write(data); err == nil {
+	if _, err = f.Write(data); err == nil && durable {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {

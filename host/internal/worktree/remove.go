@@ -115,7 +115,7 @@ func (r *reset) dir(rel string) (below []string, files int, err error) {
 		case kind(&st) == unix.S_IFDIR && r.dirs[path]:
 			below = append(below, path)
 		case e != nil && e.mode != modeSub:
-			if !e.same(&st) {
+			if !e.same(&st) && !e.sameSecond(&st) {
 				return nil, 0, fault.New(fault.TreeRefused, "%q changed after it was kept", path)
 			}
 			files++

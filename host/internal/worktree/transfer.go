@@ -92,23 +92,23 @@ func (w *Workspace) fetch(ctx context.Context, commit string) error {
 	if err != nil {
 		return err
 	}
-	release, err := w.trees.git.transfer(ctx, w.origin, w.mirror.repo, commit, bases)
+	into := call{repo: w.mirror.repo, args: []string{"index-pack", "--stdin", "--fix-thin"}}
+	err = w.trees.git.transfer(ctx, w.origin, into, commit, bases)
 	switch {
 	case err == nil:
-		return release()
+		return nil
 	case exitCode(err) > 0 && !fault.Is(err, fault.NoSpace):
 		return w.incomplete(err, commit, 0)
 	}
 	return fmt.Errorf("bring commit %s: %w", commit, err)
 }
 
-// transfer packs what a commit reaches in one repository and unpacks it in another, by two git processes
-// and a pipe: no transport, no shell, no configuration of a remote. The new pack is protected from being
-// collected until release is called.
-func (p *program) transfer(ctx context.Context, from, to repo, want string, haves []string) (release func() error, err error) {
-	haves, err = p.known(ctx, from, haves)
+// transfer packs what a commit reaches in one repository and has index unpack it in another, by two git
+// processes and a pipe: no transport, no shell, no configuration of a remote.
+func (p *program) transfer(ctx context.Context, from repo, index call, want string, haves []string) error {
+	haves, err := p.known(ctx, from, haves)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var ask strings.Builder
 	ask.WriteString(want + "\n--not\n")
@@ -116,34 +116,30 @@ func (p *program) transfer(ctx context.Context, from, to repo, want string, have
 		ask.WriteString(h + "\n")
 	}
 	if err := p.acquire(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	defer p.release()
 	read, write, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("make pipe between git processes: %w", err)
+		return fmt.Errorf("make pipe between git processes: %w", err)
 	}
 	defer read.Close()
 	defer write.Close()
 	pack := call{repo: from, stdin: strings.NewReader(ask.String()), args: []string{
 		"pack-objects", "--revs", "--thin", "--stdout", "-q", "--delta-base-offset",
 	}}
-	index := call{repo: to, stdin: read, args: []string{"index-pack", "--stdin", "--fix-thin", "--keep=drawspan"}}
-	said, err := p.pipe(ctx, pack, index, write, read)
-	if err != nil {
-		return nil, err
-	}
-	return func() error { return unkeep(to, strings.TrimSpace(said)) }, nil
+	index.stdin = read
+	return p.pipe(ctx, pack, index, write, read)
 }
 
 // pipe runs two processes, the first writing into w, the second reading from r.
-func (p *program) pipe(ctx context.Context, first, second call, w, r *os.File) (string, error) {
+func (p *program) pipe(ctx context.Context, first, second call, w, r *os.File) error {
 	var said1, said2, out limited
 	said1.limit, said2.limit, out.limit = maxStderr, maxStderr, maxStderr
 	a, b := p.command(ctx, first, &said1), p.command(ctx, second, &said2)
 	a.Stdout, b.Stdout = w, &out
 	if err := b.Start(); err != nil {
-		return "", fmt.Errorf("start git %s: %w", second.args[0], err)
+		return fmt.Errorf("start git %s: %w", second.args[0], err)
 	}
 	errA := a.Start()
 	if errA == nil {
@@ -154,21 +150,12 @@ func (p *program) pipe(ctx context.Context, first, second call, w, r *os.File) (
 	}
 	errB := b.Wait()
 	if errA != nil {
-		return "", p.explain(ctx, first, errA, &said1)
+		return p.explain(ctx, first, errA, &said1)
 	}
 	if errB != nil {
-		return "", p.explain(ctx, second, errB, &said2)
+		return p.explain(ctx, second, errB, &said2)
 	}
-	return out.buf.String(), nil
-}
-
-// unkeep removes the file that protects a new pack from being collected.
-func unkeep(r repo, said string) error {
-	id, ok := strings.CutPrefix(said, "keep\t")
-	if !ok || !fullHex(id) {
-		return nil // the pack was there before, protected or not by someone else
-	}
-	return os.Remove(filepath.Join(r.dir, "objects", "pack", "pack-"+id+".keep"))
+	return nil
 }
 
 // known keeps those commits that a repository has.

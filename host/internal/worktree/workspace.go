@@ -83,8 +83,9 @@ func openAnchor(root string) (*os.File, error) {
 	}
 	defer closeFD(dir)
 	fd, err := openDir(dir, filepath.Base(root))
+	var st unix.Stat_t
 	switch {
-	case errors.Is(err, unix.ELOOP):
+	case err != nil && unix.Fstatat(dir, filepath.Base(root), &st, unix.AT_SYMLINK_NOFOLLOW) == nil && kind(&st) == unix.S_IFLNK:
 		return nil, unusable(err, "is a symbolic link").Fix("name the directory it points to")
 	case errors.Is(err, unix.ENOENT):
 		return nil, unusable(err, "does not exist")
