@@ -18,12 +18,14 @@ type board struct {
 	earlier   map[string][]api.Attempt // attempts before the newest, by step
 	activity  map[string]activity      // the last thing an attempt did
 	stuck     map[string]bool          // attempts whose death was looked for and not found
+	first     map[string]string        // the state in which a step was seen first
+	heard     map[string]string        // the state that a step's last event told
 	lastEvent time.Time
-	pos       string // of the last event
 }
 
 func newBoard(run *api.Run) *board {
-	return &board{run: run, earlier: map[string][]api.Attempt{}, activity: map[string]activity{}, stuck: map[string]bool{}}
+	return &board{run: run, earlier: map[string][]api.Attempt{}, activity: map[string]activity{}, stuck: map[string]bool{},
+		first: map[string]string{}, heard: map[string]string{}}
 }
 
 // put takes a step as it is now. A version older than the known one is passed over: answers may
@@ -37,17 +39,27 @@ func (b *board) put(step api.Step) {
 		b.steps[i] = step
 		return
 	}
+	b.first[step.ID] = step.State
 	b.steps = append(b.steps, step)
 	slices.SortStableFunc(b.steps, func(x, y api.Step) int { return x.Ix - y.Ix })
 }
 
 // event takes an event; its step, if any, has to be asked for anew.
 func (b *board) event(e api.Event, now time.Time) {
-	b.lastEvent, b.pos = now, e.Pos
+	b.lastEvent = now
+	if state, ok := strings.CutPrefix(e.Kind, "step."); ok {
+		b.heard[e.StepID] = state
+	}
 	if e.Kind == "attempt.stuck" {
 		b.stuck[e.AttemptID] = true
 	}
 }
+
+// ahead reports whether a step's answer overtook its events: it is further than they told so far.
+func (b *board) ahead(s api.Step) bool { return s.State != b.first[s.ID] && s.State != b.heard[s.ID] }
+
+// caughtUp reports whether no answer overtook its events.
+func (b *board) caughtUp() bool { return !slices.ContainsFunc(b.steps, b.ahead) }
 
 // note takes what an attempt just did.
 func (b *board) note(attemptID string, a activity, now time.Time) {

@@ -117,8 +117,8 @@ func (s *shell) fix(f *fault.Fault) string {
 	if f.Hint != "" {
 		return f.Hint
 	}
-	if f.Code == fault.InvalidRequest && !s.ran {
-		return "drawspan help"
+	if f.Code == fault.InvalidRequest && s.path != "" {
+		return s.path + " --help"
 	}
 	if e, ok := explanations[f.Code]; ok && e.next != "" {
 		return e.next

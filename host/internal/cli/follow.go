@@ -15,12 +15,13 @@ import (
 
 // Pace of a followed view.
 const (
-	frame        = 80 * time.Millisecond // between two drawings, at least
-	secondHand   = time.Second           // between two drawings when nothing happens: clocks move on
-	heartbeat    = 30 * time.Second      // without a terminal, at most so long in silence
-	maxFollowed  = 60                    // steps of a run that are shown
-	maxLine      = 1 << 20               // bytes of a line of an attempt's stream
-	cancelPrompt = 2 * time.Second       // after Ctrl-C, how long a second one is waited for
+	frame        = 80 * time.Millisecond  // between two drawings, at least
+	catchUp      = 300 * time.Millisecond // when it is over, how long events that answers overtook are waited for
+	secondHand   = time.Second            // between two drawings when nothing happens: clocks move on
+	heartbeat    = 30 * time.Second       // without a terminal, at most so long in silence
+	maxFollowed  = 60                     // steps of a run that are shown
+	maxLine      = 1 << 20                // bytes of a line of an attempt's stream
+	cancelPrompt = 2 * time.Second        // after Ctrl-C, how long a second one is waited for
 )
 
 // followed says what to follow and when to stop.
@@ -205,12 +206,20 @@ func (w *follower) loop(ctx context.Context) error {
 	}
 	tick := time.NewTicker(w.view.pace())
 	defer tick.Stop()
+	var late <-chan time.Time
 	for {
 		if w.f.over != nil && w.f.over(w.b) {
-			return nil
+			if w.b.caughtUp() {
+				return nil
+			}
+			if late == nil {
+				late = time.After(catchUp)
+			}
 		}
 		var err error
 		select {
+		case <-late:
+			return nil
 		case e := <-w.events:
 			err = w.take(ctx, e)
 		case n := <-w.acts:

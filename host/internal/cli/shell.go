@@ -26,6 +26,7 @@ type shell struct {
 	g    globals
 	now  time.Time // when it began; views that do not tick measure against it
 	root *cobra.Command
+	path string // of the command that was run
 	// ran is set when a command's own code began: errors before that are wrong usage.
 	ran bool
 	// told is set when the one document of --json was printed.
@@ -77,7 +78,8 @@ func (a App) Run(ctx context.Context, streams Streams, args []string) int {
 	s.root.SetIn(streams.In)
 	s.root.SetOut(streams.Out)
 	s.root.SetErr(streams.Err)
-	err := s.root.ExecuteContext(ctx)
+	cmd, err := s.root.ExecuteContextC(ctx)
+	s.path = cmd.CommandPath()
 	if err == nil {
 		return fault.ExitOK
 	}

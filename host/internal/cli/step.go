@@ -197,7 +197,8 @@ func (s *shell) stepRetry() *cobra.Command {
 	var key string
 	cmd := s.leaf(leaf{
 		use: "retry", args: []string{"STEP"}, short: "Queue a new attempt of an ended step, from its base",
-		long:    "Queues a new attempt of a step that has ended, from the same base and with the same text. Its run must be open.",
+		long: `Queues a new attempt of a step that has ended, from the same base and with the same text. Its run
+must be open.`,
 		example: "drawspan step retry step_01JD0Q8Z3V && drawspan step wait step_01JD0Q8Z3V",
 		run: func(ctx context.Context, args []string) error {
 			return s.withID(ctx, stepIDs, args[0], func(c *client.Client, id string) error {

@@ -28,7 +28,7 @@ func (t *teller) begin(b *board, now time.Time) []string {
 
 // events tells what happened. The board has taken the events and was refreshed after the last of them,
 // so it is at least as new: states that it has skipped are told from the events, the rest from the board
-// at the end of the batch.
+// once the events have caught up.
 func (t *teller) events(b *board, events []api.Event) []string {
 	var lines []string
 	last := map[string]time.Time{}
@@ -42,7 +42,7 @@ func (t *teller) events(b *board, events []api.Event) []string {
 		lines = append(lines, t.passing(s, e)...)
 	}
 	for _, s := range b.steps {
-		if at, ok := last[s.ID]; ok {
+		if at, ok := last[s.ID]; ok && !b.ahead(s) {
 			lines = append(lines, t.step(b, s, at)...)
 		}
 	}
