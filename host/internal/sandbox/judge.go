@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -67,13 +66,14 @@ func checkVerified(pl *plan, rep *spec.Report) error {
 	if pl.tree != "" {
 		want = append(want, "tree_writable")
 	}
+	held := outcomes(rep)
 	var wrong []string
 	for _, name := range want {
-		if !rep.Verified[name] {
+		if !held[name] {
 			wrong = append(wrong, name)
 		}
 	}
-	for name, ok := range rep.Verified {
+	for name, ok := range held {
 		if !ok && !slices.Contains(wrong, name) {
 			wrong = append(wrong, name)
 		}
@@ -86,11 +86,19 @@ func checkVerified(pl *plan, rep *spec.Report) error {
 		Fix("run: drawspan doctor")
 }
 
+func outcomes(rep *spec.Report) map[string]bool {
+	held := make(map[string]bool, len(rep.Verified))
+	for _, v := range rep.Verified {
+		held[v.Name] = v.Held
+	}
+	return held
+}
+
 // vector is the record of a launch, without the verdict on its level.
 func (s *Sandbox) vector(pl *plan, rep *spec.Report) spec.Enforced {
 	e := spec.Enforced{
 		Required: pl.policy.Level, Backend: "native", LauncherSHA256: s.launcher.digest,
-		Verified: maps.Clone(rep.Verified), Shortfall: slices.Clone(rep.Notes), SetupUS: rep.SetupUS,
+		Verified: outcomes(rep), Shortfall: slices.Clone(rep.Notes), SetupUS: rep.SetupUS,
 	}
 	e.FS.View = "allowlist"
 	e.FS.LandlockABI = rep.Landlock
