@@ -158,7 +158,16 @@ func (d *Dispatcher) settle(id string) {
 
 // expire applies an approval's declared default, or denies it when its attempt is over. Somebody may have
 // decided in the same moment; then that stands.
-func (d *Dispatcher) expire(ctx context.Context, ap work.Approval, by string) work.Approval {
+func (d *Dispatcher) expire(ctx context.Context, opened work.Approval, by string) work.Approval {
+	ap, err := d.opt.Record.Approval(ctx, opened.ID)
+	if err != nil {
+		d.report(ctx, "read approval", err, "approval", opened.ID)
+		opened.State = work.ApprovalDenied
+		return opened
+	}
+	if ap.State != work.ApprovalOpen {
+		return ap
+	}
 	to, answer := work.ApprovalDenied, ""
 	if by == "deadline" {
 		switch {

@@ -299,6 +299,7 @@ func (a *drive) follow(ctx, record context.Context) ending {
 		}
 	}
 	death := a.bury(record, signals)
+	endExec() // whoever still waits for an answer to the executor need not
 	a.questions.Wait()
 	if cause == nil { // a cap that was hit by the last bytes counts though the executor ended first
 		if c := causeOf(ctx); c != nil && errors.Is(c, errOutput) {

@@ -125,6 +125,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.mu.Unlock()
 	stop(errShutdown)
 	d.group.Wait()
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // told to stop before it had looked around
+	}
 	return err
 }
 
