@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/drawspan/drawspan/sdk"
 	pb "github.com/drawspan/drawspan/sdk/proto/v1alpha"
@@ -89,23 +90,23 @@ func statusError(call string, st *status.Status) error {
 	switch st.Code() {
 	case codes.ResourceExhausted:
 		return violated("a message of %s is larger than %d bytes", call, MaxMessage)
-	case codes.Unavailable:
+	case codes.Unavailable, codes.Canceled: // the context was not the reason: the connection was closed here
 		return fmt.Errorf("call %s: %w", call, ErrBroken)
 	case codes.Unimplemented:
 		return violated("it does not serve %s", call)
 	case codes.Internal:
-		return violated("%s failed in transport: %s", call, clip(st.Message(), 200))
+		return violated("%s failed in transport: %q", call, clip(st.Message(), 200))
 	default:
-		return fmt.Errorf("call %s: plugin answered %s: %s", call, st.Code(), clip(st.Message(), 200))
+		return violated("%s was answered %s: %q", call, st.Code(), clip(st.Message(), 200))
 	}
 }
 
 func refusalOf(message string, detail *pb.ErrorDetail) *Refusal {
-	r := &Refusal{Code: detail.GetCode(), Message: clip(message, sdk.MaxSummary), Retryable: detail.GetRetryable()}
+	r := &Refusal{Code: detail.GetCode(), Message: oneLine(message), Retryable: detail.GetRetryable()}
 	for _, d := range detail.GetDiagnostics() {
 		r.Config = append(r.Config, &sdk.ConfigError{
-			Attribute: clip(d.GetAttribute(), sdk.MaxName),
-			Message:   clip(d.GetMessage(), sdk.MaxSummary),
+			Attribute: oneLine(d.GetAttribute()),
+			Message:   oneLine(d.GetMessage()),
 		})
 	}
 	return r
@@ -117,6 +118,16 @@ func recvError(ctx context.Context, call string, err error) error {
 		return io.EOF
 	}
 	return callError(ctx, call, err)
+}
+
+// oneLine makes a plugin's words fit to be part of a message.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, clip(s, maxFindingText))
 }
 
 // clip bounds a text by bytes and makes it valid UTF-8.

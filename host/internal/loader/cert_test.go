@@ -1,0 +1,5 @@
+package loader
+
+// selfSigned is a certificate, as go-plugin's handshake line carries one under AutoMTLS. Offered to a
+// host that did not ask for it, it makes go-plugin 1.8.0 write through a nil pointer.
+const selfSigned = "MIIBcDCCARWgAwIBAgIUHbwOXtzjSl1vKbX6HuyLPjAd2MAwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBeDAgFw0yNjExMjIwMzQ4NDZaGA8yMTI2MTAyOTAzNDg0NlowDDEKMAgGA1UEAwwBeDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABPxJPIDCPNsrdZ17TkiYyZQt0W40hYjnF7+gGLxEwmb9QbGKANTJ4/0SRRD9/Bvm1vdLc2cmuUf1DtwYrytULJajUzBRMB0GA1UdDgQWBBQD5fxvULZ07vtPloaiwPeV3Yh6fjAfBgNVHSMEGDAWgBQD5fxvULZ07vtPloaiwPeV3Yh6fjAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQChb8JPxxyLD3t9JYgddsUXcpzq9aJK/7wjLfdgjHgI/QIhAKxohV1mS2+sJrVae0KUA86166HMH5IDxDssTSuMFRmc"

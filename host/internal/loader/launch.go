@@ -1,0 +1,69 @@
+package loader
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+// Launcher starts confined processes. Sandboxed makes one of a sandbox.
+type Launcher interface {
+	Launch(ctx context.Context, r sandbox.Request) (Process, error)
+}
+
+// Process is one confined launch.
+type Process interface {
+	Enforced() json.RawMessage // what was enforced, not what was wished
+	Level() string
+	PID() int              // on the host, of the launch's first process
+	Done() <-chan struct{} // closed when no process of the launch is alive
+	Exit() sandbox.Exit    // of the plugin itself; blocks until Done
+	Violations() int64
+	Signal(unix.Signal) error    // the plugin
+	SignalAll(unix.Signal) error // all processes of the launch
+	Kill(ctx context.Context) (work.Death, error)
+}
+
+// Sandboxed launches in a sandbox.
+func Sandboxed(s *sandbox.Sandbox) Launcher { return sandboxed{s} }
+
+type sandboxed struct{ s *sandbox.Sandbox }
+
+func (l sandboxed) Launch(ctx context.Context, r sandbox.Request) (Process, error) {
+	p, err := l.s.Launch(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	enforced, err := json.Marshal(p.Enforced())
+	if err != nil {
+		return nil, fmt.Errorf("encode the enforced vector: %w", err)
+	}
+	return confined{p, enforced}, nil
+}
+
+type confined struct {
+	*sandbox.Process
+	enforced json.RawMessage
+}
+
+func (c confined) Enforced() json.RawMessage { return c.enforced }
+
+// Launch is one plugin to start.
+type Launch struct {
+	Kind        string // "executor" or "validator"
+	Name        string // as the configuration names it: "command"
+	Config      json.RawMessage
+	Policy      *work.SandboxPolicy
+	Tree        string // the worktree; "" for none
+	Mode        string // sandbox.TreeWritable or sandbox.TreeOverlay
+	Dev, Ino    uint64 // the tree's pinned identity
+	AttemptID   string // for the log
+	OnViolation func(sandbox.Violation)
+}
+
+func (l Launch) program() string { return l.Kind + "-" + l.Name }

@@ -1,0 +1,174 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/sdk/wire"
+)
+
+// insideDir is where a plugin sees its socket directory.
+const insideDir = "/run/plugin"
+
+// room is the private directory of one instance. go-plugin makes the socket directory in it; both are
+// 0700 and go together.
+type room struct {
+	path   string
+	inside string // where the plugin sees the socket directory
+	secret wire.Secret
+
+	mu      sync.Mutex
+	sockets *os.File // the socket directory, held open since before the plugin could touch it
+	socket  *os.File // the plugin's socket: the inode that was checked
+}
+
+func newRoom(runDir string) (*room, error) {
+	dir, err := os.MkdirTemp(runDir, runPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("make the plugin's directory: %w", err)
+	}
+	return &room{path: dir, secret: wire.NewSecret()}, nil
+}
+
+// furnish prepares the socket directory: the session secret is in it for the plugin to take.
+func (r *room) furnish(socketDir string) error {
+	f, err := os.OpenFile(filepath.Join(socketDir, wire.SecretFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("hand over the session secret: %w", err)
+	}
+	_, err = f.Write(r.secret.Text())
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("hand over the session secret: %w", err)
+	}
+	fd, err := unix.Open(socketDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the socket directory: %w", os.NewSyscallError("open", err))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sockets = os.NewFile(uintptr(fd), socketDir)
+	return nil
+}
+
+var errNotItsSocket = errors.New("the address is not a socket of the plugin's own directory")
+
+// resolve checks the address that the plugin named in its handshake and turns it into one that leads
+// to exactly the inode that was checked.
+func (r *room) resolve(network, address string) (string, error) {
+	dir, name := path.Split(address)
+	if network != "unix" || path.Clean(dir) != r.inside || name == "" || name == "." || name == ".." {
+		return "", errNotItsSocket
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sockets == nil {
+		return "", errNotItsSocket
+	}
+	fd, err := unix.Openat(int(r.sockets.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", errNotItsSocket
+	}
+	f := os.NewFile(uintptr(fd), name)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK || r.socket != nil {
+		closeAll(f)
+		return "", errNotItsSocket
+	}
+	r.socket = f
+	return fmt.Sprintf("/proc/self/fd/%d", fd), nil
+}
+
+// remove takes the directory away, whatever the plugin made of it.
+func (r *room) remove() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	closeAll(r.sockets, r.socket)
+	r.sockets, r.socket = nil, nil
+	return removeAll(r.path)
+}
+
+// removeAll removes a tree even where its owner took the permissions away.
+func removeAll(root string) error {
+	if os.RemoveAll(root) == nil {
+		return nil
+	}
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			return os.Chmod(p, 0o700)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the plugin's directory: %w", err)
+	}
+	if err := os.RemoveAll(root); err != nil {
+		return fmt.Errorf("remove the plugin's directory: %w", err)
+	}
+	return nil
+}
+
+// errForeignPeer is the error of a socket that a process outside the launch listens on.
+var errForeignPeer = errors.New("the socket is not the plugin's: its peer is outside the launch")
+
+// checkPeer refuses a connection whose other end listens outside the launch. leader is the host's
+// number of the launch's first process.
+func checkPeer(conn net.Conn, leader int) error {
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		return errForeignPeer
+	}
+	raw, err := unixConn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("look at the peer: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err = errors.Join(err, credErr); err != nil {
+		return fmt.Errorf("look at the peer: %w", err)
+	}
+	return samePIDNamespace(int(cred.Pid), leader)
+}
+
+// samePIDNamespace is nil where the kernel does not let us see.
+func samePIDNamespace(peer, leader int) error {
+	want, err := os.Stat(fmt.Sprintf("/proc/%d/ns/pid", leader))
+	if err != nil {
+		return nil
+	}
+	got, err := os.Stat(fmt.Sprintf("/proc/%d/ns/pid", peer))
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil
+	case err != nil || !os.SameFile(want, got):
+		return errForeignPeer
+	default:
+		return nil
+	}
+}
+
+// payloadEnv is what of go-plugin's variables a plugin gets, with the socket directory as it sees it.
+func payloadEnv(proposed []string, inside string) []string {
+	var env []string
+	for _, pair := range proposed {
+		switch key, _, _ := strings.Cut(pair, "="); key {
+		case wire.CookieKey, wire.VersionsKey:
+			env = append(env, pair)
+		}
+	}
+	return append(env, wire.SocketDirKey+"="+inside)
+}
