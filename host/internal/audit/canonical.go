@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,54 +24,158 @@ func Canonical(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode body: %w", err)
 	}
-	dec := json.NewDecoder(&raw)
-	dec.UseNumber()
-	var tree any
-	size := raw.Len()
-	if err := dec.Decode(&tree); err != nil {
-		return nil, fmt.Errorf("read body back: %w", err)
+	in := raw.Bytes()
+	if !utf8.Valid(in) { // only json.RawMessage lets such bytes through
+		in = []byte(string([]rune(string(in))))
 	}
-	return appendValue(make([]byte, 0, size), tree), nil
+	c := canonizer{in: in, out: make([]byte, 0, len(in))}
+	if err := c.value(); err != nil {
+		return nil, fmt.Errorf("encode body: %w", err)
+	}
+	return c.out, nil
 }
 
-func appendValue(b []byte, v any) []byte {
-	switch v := v.(type) {
-	case map[string]any:
-		return appendObject(b, v)
-	case []any:
-		b = append(b, '[')
-		for i, e := range v {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendValue(b, e)
-		}
-		return append(b, ']')
-	case string:
-		return appendString(b, v)
-	case json.Number:
-		return appendNumber(b, string(v))
-	case bool:
-		return strconv.AppendBool(b, v)
-	}
-	return append(b, "null"...)
+// canonizer rewrites JSON that encoding/json has made, so it is valid.
+type canonizer struct {
+	in    []byte
+	out   []byte
+	depth int
 }
 
-func appendObject(b []byte, m map[string]any) []byte {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, compareUTF16)
-	b = append(b, '{')
-	for i, k := range keys {
-		if i > 0 {
-			b = append(b, ',')
+// maxNesting bounds what a canonizer recurses into.
+const maxNesting = 1000
+
+var errNesting = errors.New("the JSON is nested too deeply")
+
+func (c *canonizer) value() error {
+	switch b := c.in[0]; b {
+	case '{':
+		return c.nested(c.object)
+	case '[':
+		return c.nested(c.array)
+	case '"':
+		raw := c.str()
+		if bytes.IndexByte(raw, '\\') < 0 {
+			c.out = append(c.out, raw...)
+			return nil
 		}
-		b = append(appendString(b, k), ':')
-		b = appendValue(b, m[k])
+		s, err := unquote(raw)
+		c.out = appendString(c.out, s)
+		return err
+	default:
+		end := bytes.IndexAny(c.in, ",]}\n")
+		word := c.in[:end]
+		c.in = c.in[end:]
+		if b == '-' || (b >= '0' && b <= '9') {
+			c.out = appendNumber(c.out, string(word))
+		} else {
+			c.out = append(c.out, word...) // true, false, null
+		}
+		return nil
 	}
-	return append(b, '}')
+}
+
+func (c *canonizer) nested(inside func() error) error {
+	if c.depth++; c.depth > maxNesting {
+		return errNesting
+	}
+	defer func() { c.depth-- }()
+	return inside()
+}
+
+// str takes a string with its quotes off the input.
+func (c *canonizer) str() []byte {
+	for i := 1; ; i++ {
+		switch c.in[i] {
+		case '\\':
+			i++
+		case '"':
+			raw := c.in[:i+1]
+			c.in = c.in[i+1:]
+			return raw
+		}
+	}
+}
+
+func unquote(raw []byte) (s string, err error) {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), nil
+	}
+	err = json.Unmarshal(raw, &s)
+	return s, err
+}
+
+func (c *canonizer) array() error {
+	c.out = append(c.out, '[')
+	c.in = c.in[1:]
+	for c.in[0] != ']' {
+		if c.in[0] == ',' {
+			c.in = c.in[1:]
+			c.out = append(c.out, ',')
+		}
+		if err := c.value(); err != nil {
+			return err
+		}
+	}
+	c.in = c.in[1:]
+	c.out = append(c.out, ']')
+	return nil
+}
+
+// member is one key of an object and where its canonical text, key included, is in the output.
+type member struct {
+	key        string
+	start, end int
+}
+
+func (c *canonizer) object() error {
+	start := len(c.out)
+	var members []member
+	sorted := true
+	for c.in = c.in[1:]; c.in[0] != '}'; {
+		if c.in[0] == ',' {
+			c.in = c.in[1:]
+		}
+		key, err := unquote(c.str())
+		if err != nil {
+			return err
+		}
+		m := member{key: key, start: len(c.out) + 1}
+		c.out = append(c.out, ',') // the first becomes the brace
+		c.out = append(appendString(c.out, key), ':')
+		c.in = c.in[1:] // the colon
+		if err := c.value(); err != nil {
+			return err
+		}
+		m.end = len(c.out)
+		sorted = sorted && (len(members) == 0 || compareUTF16(members[len(members)-1].key, key) < 0)
+		members = append(members, m)
+	}
+	c.in = c.in[1:]
+	if !sorted {
+		c.reorder(start, members)
+	}
+	if len(members) == 0 {
+		c.out = append(c.out, '{', '}')
+		return nil
+	}
+	c.out[start] = '{'
+	c.out = append(c.out, '}')
+	return nil
+}
+
+// reorder sorts the members of an object where they stand. Of equal keys the last counts, as for every
+// reader.
+func (c *canonizer) reorder(start int, members []member) {
+	text := bytes.Clone(c.out[start:])
+	c.out = c.out[:start]
+	slices.SortStableFunc(members, func(a, b member) int { return compareUTF16(a.key, b.key) })
+	for i, m := range members {
+		if i+1 < len(members) && members[i+1].key == m.key {
+			continue
+		}
+		c.out = append(append(c.out, ','), text[m.start-start:m.end-start]...)
+	}
 }
 
 // compareUTF16 orders by UTF-16 code units. It differs from the order of bytes only between the
@@ -121,7 +226,7 @@ const hexDigits = "0123456789abcdef"
 // U+FFFD, as encoding/json has it.
 func appendString(b []byte, s string) []byte {
 	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\ufffd")
+		s = string([]rune(s))
 	}
 	b = append(b, '"')
 	start := 0
