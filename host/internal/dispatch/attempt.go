@@ -266,39 +266,20 @@ func (a *drive) follow(ctx, record context.Context) ending {
 		})
 		defer timer.Stop()
 	}
-	type answer struct {
-		result sdk.Result
-		err    error
-	}
 	answers := make(chan answer, 1)
 	execCtx, endExec := context.WithCancel(record)
 	defer endExec()
 	sent := a.sdkAttempt(deadline)
-	go func() { // ends with the plugin process, which bury proves dead before follow returns
+	go func() { // ends with the plugin process; last reads its answer before follow returns
 		result, err := a.plugin.Execute(execCtx, sent, a.sink)
 		answers <- answer{result, err}
 	}()
-	var got answer
-	var cause *stopCause
-	var signals []string
-	select {
-	case got = <-answers:
-	case <-ctx.Done():
-		cause = causeOf(ctx)
-		var ended bool
-		ended, signals = a.ladder(record, cause, func(wait time.Duration) bool {
-			select {
-			case got = <-answers:
-				return true
-			case <-time.After(wait):
-				return false
-			}
-		})
-		if !ended {
-			got = answer{err: cause}
-		}
-	}
+	got, cause, signals := a.await(ctx, record, answers)
 	death := a.bury(record, signals)
+	if got == nil {
+		last := a.last(answers, endExec)
+		got = &last
+	}
 	endExec() // whoever still waits for an answer to the executor need not
 	a.questions.Wait()
 	if cause == nil { // a cap that was hit by the last bytes counts though the executor ended first
@@ -307,6 +288,48 @@ func (a *drive) follow(ctx, record context.Context) ending {
 		}
 	}
 	return ending{cause: cause, err: got.err, result: got.result, claim: claimOf(got.result, got.err), death: &death, started: true}
+}
+
+// answer is what the executor's plugin said at the end.
+type answer struct {
+	result sdk.Result
+	err    error
+}
+
+// await waits for the answer or for a reason to stop; then it climbs the ladder. It answers nil when the
+// executor did not end by itself.
+func (a *drive) await(ctx, record context.Context, answers <-chan answer) (*answer, *stopCause, []string) {
+	select {
+	case got := <-answers:
+		return &got, nil, nil
+	case <-ctx.Done():
+	}
+	cause := causeOf(ctx)
+	var got *answer
+	signals := a.ladder(record, cause, func(wait time.Duration) bool {
+		select {
+		case last := <-answers:
+			got = &last
+			return true
+		case <-time.After(wait):
+			return false
+		}
+	})
+	return got, cause, signals
+}
+
+// lastWords is how long what a dead executor said before may take to arrive.
+const lastWords = 2 * time.Second
+
+// last reads the answer of an executor that is dead.
+func (a *drive) last(answers <-chan answer, endExec func()) answer {
+	select {
+	case got := <-answers:
+		return got
+	case <-time.After(lastWords):
+		endExec()
+		return <-answers
+	}
 }
 
 func (a *drive) sdkAttempt(deadline time.Time) sdk.Attempt {

@@ -10,14 +10,14 @@ import (
 )
 
 // ladder records that the attempt is being stopped and climbs: protocol cancel, SIGINT, SIGTERM. The
-// kill that follows is bury's. It reports whether the executor ended by itself, and what was sent.
-func (a *drive) ladder(ctx context.Context, cause *stopCause, ended func(time.Duration) bool) (bool, []string) {
+// kill that follows is bury's. It answers with what was sent.
+func (a *drive) ladder(ctx context.Context, cause *stopCause, ended func(time.Duration) bool) []string {
 	if err := a.move(ctx, work.MoveAttempt{To: work.AttemptStopping, Cause: cause.Error(), Reason: cause.reason, Actor: cause.actor}); err != nil {
 		a.d.report(ctx, "record stopping", err, "attempt", a.at.ID)
 	}
 	times := a.d.Policy().Stop
 	if cause.kind == errOutput { // what it still says would be over the cap
-		return false, nil
+		return nil
 	}
 	var sent []string
 	for _, rung := range []struct {
@@ -35,10 +35,10 @@ func (a *drive) ladder(ctx context.Context, cause *stopCause, ended func(time.Du
 			continue
 		}
 		if ended(rung.wait) {
-			return true, sent
+			return sent
 		}
 	}
-	return false, sent
+	return sent
 }
 
 // bury kills what is left of the attempt's process tree and waits for the proof, for as long as it takes:
