@@ -63,15 +63,15 @@ func activityOf(line []byte) (activity, bool) {
 	if !ok {
 		return activity{}, false
 	}
-	text := describe(l.Type, d)
+	text := eventWords(l.Type, d)
 	if text == "" {
 		return activity{}, false
 	}
 	return activity{At: l.Time, Text: text}, true
 }
 
-// describe is a stream event in a few words, cleaned, on one line; "" when it is not worth one.
-func describe(kind string, d streamData) string {
+// eventWords is a stream event in a few words, cleaned, on one line; "" when it is not worth one.
+func eventWords(kind string, d streamData) string {
 	switch kind {
 	case "message", "message.delta", "log":
 		return lastLine(d.Text)
@@ -92,11 +92,11 @@ func describe(kind string, d streamData) string {
 	case "retry":
 		return term.Line("tries again: " + firstOf(d.Class, "unknown reason"))
 	}
-	return describeHost(kind, d)
+	return hostWords(kind, d)
 }
 
-// describeHost is what the host itself saw.
-func describeHost(kind string, d streamData) string {
+// hostWords is what the host itself saw.
+func hostWords(kind string, d streamData) string {
 	switch kind {
 	case "host.sandbox.denied":
 		return term.Line(strings.TrimSpace(fmt.Sprintf("the kernel refused %s %s", firstOf(d.Syscall, "a call"), d.Comm)))

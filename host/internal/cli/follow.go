@@ -208,14 +208,11 @@ func (w *follower) loop(ctx context.Context) error {
 	defer tick.Stop()
 	var late <-chan time.Time
 	for {
-		if w.f.over != nil && w.f.over(w.b) {
-			if w.b.caughtUp() {
-				return nil
-			}
-			if late == nil {
-				late = time.After(catchUp)
-			}
+		ended, wait := w.ending(late)
+		if ended {
+			return nil
 		}
+		late = wait
 		var err error
 		select {
 		case <-late:
@@ -240,6 +237,20 @@ func (w *follower) loop(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// ending reports whether there is nothing more to wait for. While events are still to tell what answers
+// said already, late is how long they are waited for.
+func (w *follower) ending(late <-chan time.Time) (bool, <-chan time.Time) {
+	switch {
+	case w.f.over == nil || !w.f.over(w.b):
+		return false, nil
+	case w.b.caughtUp():
+		return true, nil
+	case late == nil:
+		return false, time.After(catchUp)
+	}
+	return false, late
 }
 
 // take handles an event and all that are behind it in the queue with one refresh.

@@ -212,7 +212,7 @@ func (p *logPrinter) line(line []byte) error {
 	case l.Type == "message" && d.Role != "user":
 		return p.bytes(strings.TrimRight(d.Text, "\n") + "\n")
 	case p.o.events && l.Type != "message.delta" && l.Type != "thought.delta":
-		if text := describe(l.Type, d); text != "" {
+		if text := eventWords(l.Type, d); text != "" {
 			return p.bytes(fmt.Sprintf("[%s] %s\n", term.Line(l.Type), text))
 		}
 	}
