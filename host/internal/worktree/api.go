@@ -56,7 +56,7 @@ type Captured struct {
 	Published      bool // the ref is in the operator's repository too
 	Diff           work.DiffFacts
 	Refused        []work.Refused
-	PatchTruncated bool
+	PatchTruncated bool // the patch is longer than MaxPatch, or leaves out the bytes of a large file
 }
 
 // ApplyRequest asks for a branch of the operator's repository to take a kept commit.

@@ -25,6 +25,9 @@ func (w *Workspace) Apply(ctx context.Context, r ApplyRequest) (Applied, error) 
 	if !fullHex(r.Commit) || r.Base != "" && !fullHex(r.Base) {
 		return Applied{}, fault.New(fault.InvalidRequest, "%q is not a full commit id", r.Commit)
 	}
+	if strings.HasPrefix(r.Branch, "refs/") && !strings.HasPrefix(r.Branch, heads) {
+		return Applied{}, fault.New(fault.InvalidRequest, "%q is not a branch", r.Branch)
+	}
 	refs, err := w.originRefs(ctx, branch)
 	if err != nil {
 		return Applied{}, err
@@ -38,32 +41,51 @@ func (w *Workspace) Apply(ctx context.Context, r ApplyRequest) (Applied, error) 
 	if done.Before == r.Commit {
 		return done, nil
 	}
-	if err := w.applicable(ctx, r, done); err != nil {
+	if err := w.free(done); err != nil {
 		return Applied{}, err
 	}
-	return done, w.move(ctx, done)
+	release, err := w.supply(ctx, r.Commit)
+	if err != nil {
+		return Applied{}, err
+	}
+	if err = w.ahead(ctx, r, done); err == nil {
+		err = w.move(ctx, done)
+	}
+	if err = errors.Join(err, release()); err != nil {
+		return Applied{}, err
+	}
+	return done, nil
 }
 
-// applicable says why a branch may not take a commit.
-func (w *Workspace) applicable(ctx context.Context, r ApplyRequest, to Applied) error {
+// free says why a branch may not be set.
+func (w *Workspace) free(to Applied) error {
 	if exists(filepath.Join(w.origin.dir, "reftable")) && !to.Made {
 		return fault.New(fault.NotSupported, "which branches are checked out cannot be seen in a repository with reftables").At(w.root).
 			Fix("choose a new branch")
 	}
-	if err := w.checkedOut(to.Branch); err != nil {
-		return err
+	return w.checkedOut(to.Branch)
+}
+
+// supply makes sure that the operator's repository has a commit, whose ref there may be deleted. What it
+// had to send is protected until release is called.
+func (w *Workspace) supply(ctx context.Context, commit string) (release func() error, err error) {
+	whole, err := w.whole(ctx, commit)
+	if err != nil || whole {
+		return func() error { return nil }, err
 	}
-	whole, err := w.whole(ctx, r.Commit)
-	if err != nil {
-		return err
+	release, err = w.send(ctx, commit)
+	if exitCode(err) > 0 {
+		return nil, fault.Wrap(err, fault.NotFound, "commit %s is not kept", commit).At(w.root)
 	}
-	if !whole {
-		return fault.New(fault.NotFound, "the repository does not have commit %s", r.Commit).At(w.root)
-	}
+	return release, err
+}
+
+// ahead refuses a commit that does not come after the branch.
+func (w *Workspace) ahead(ctx context.Context, r ApplyRequest, to Applied) error {
 	if to.Made {
 		return nil
 	}
-	_, err = w.trees.git.run(ctx, call{repo: w.origin, args: []string{"merge-base", "--is-ancestor", to.Before, r.Commit}})
+	_, err := w.trees.git.run(ctx, call{repo: w.origin, args: []string{"merge-base", "--is-ancestor", to.Before, r.Commit}})
 	if err == nil {
 		return nil
 	}

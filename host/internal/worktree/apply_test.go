@@ -35,6 +35,18 @@ func TestApplyFastForwardsABranchOrMakesOne(t *testing.T) {
 	sameSnapshot(t, before, snapshot(t, filepath.Join(b.root, ".git/hooks")))
 }
 
+func TestApplyWorksAfterTheOperatorDeletedTheAttemptsRef(t *testing.T) {
+	b := newBench(t, map[string]string{"a": "1\n"})
+	c := b.attempt(t)
+	run(t, b.root, "update-ref", "-d", c.Ref)
+	run(t, b.root, "gc", "--quiet", "--prune=now")
+	if _, err := b.w.Apply(t.Context(), ApplyRequest{Commit: c.Commit, Branch: "again"}); err != nil {
+		t.Fatalf("Apply: %v", err)
+	}
+	same(t, "content", run(t, b.root, "show", "again:a"), "attempt")
+	run(t, b.root, "fsck", "--strict")
+}
+
 func TestApplyRefusesAMovedBranchAndSaysHowToRebase(t *testing.T) {
 	b := newBench(t, map[string]string{"a": "1\n", "b": "1\n"})
 	run(t, b.root, "checkout", "-q", "-b", "work")
@@ -98,6 +110,7 @@ func TestApplyRefusesWhatIsNoBranchOrNoCommit(t *testing.T) {
 		{ApplyRequest{Commit: c.Commit, Branch: "../evil"}, fault.InvalidRequest},
 		{ApplyRequest{Commit: c.Commit, Branch: "-f"}, fault.InvalidRequest},
 		{ApplyRequest{Commit: c.Commit, Branch: "HEAD"}, fault.InvalidRequest},
+		{ApplyRequest{Commit: c.Commit, Branch: "refs/tags/x"}, fault.InvalidRequest},
 		{ApplyRequest{Commit: "HEAD", Branch: "x"}, fault.InvalidRequest},
 		{ApplyRequest{Commit: c.Commit, Branch: "x", Base: "main"}, fault.InvalidRequest},
 		{ApplyRequest{Commit: strings.Repeat("1", 40), Branch: "x"}, fault.NotFound},

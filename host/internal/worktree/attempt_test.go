@@ -116,6 +116,28 @@ func TestALongPatchIsCutOffAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestThePatchOfALargeFileIsLeftOutAndSaidSo(t *testing.T) {
+	b := newBench(t, map[string]string{"a": "1\n"})
+	write(t, b.tree.Path(), map[string]string{"big": strings.Repeat("0123456789abcdef", 33<<16), "a": "2\n"})
+	c, patch := keep(t, b.tree, b.base)
+	if !c.PatchTruncated || len(patch) > 1000 || !strings.Contains(patch, "+2\n") || !strings.Contains(patch, "big differ") {
+		t.Errorf("truncated %v, patch of %d bytes:\n%.400s", c.PatchTruncated, len(patch), patch)
+	}
+	same(t, "kept", run(t, b.root, "cat-file", "-s", c.Commit+":big"), "34603008")
+}
+
+func TestAStateDirectoryWithAnOddNameWorks(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a b:c\"d'e;$HOME-ü#")
+	root := operator(t, map[string]string{"a": "1\n"})
+	w := openWorkspace(t, openTreesIn(t, dir), root)
+	tree := create(t, w, "att_1", resolve(t, w, "main"))
+	write(t, tree.Path(), map[string]string{"a": "2\n"})
+	c, _ := keep(t, tree, tree.Start())
+	same(t, "kept", run(t, root, "show", c.Ref+":a"), "2")
+	_, err := Open(t.Context(), Options{Dir: "/tmp/new\nline", Path: searchPath})
+	wantCode(t, err, fault.InvalidRequest)
+}
+
 func TestResetLeavesExactlyWhatIsKept(t *testing.T) {
 	b := newBench(t, map[string]string{".gitignore": "*.log\nbuild/\n", "a": "1\n", "d/e": "1\n"})
 	p := b.tree.Path()
@@ -292,6 +314,7 @@ func TestACaptureCanBeRepeatedAfterACrash(t *testing.T) {
 	write(t, b.tree.Path(), map[string]string{"a": "2\n", "x.log": "junk"})
 	mkfifo(t, filepath.Join(b.tree.Path(), "pipe"))
 	first, _ := keep(t, b.tree, b.base)
+	write(t, b.tree.home, map[string]string{"index.lock": "left by a killed git", "objects/aa/left": "over"})
 	again, err := b.w.Reopen(t.Context(), "att_1")
 	if err != nil {
 		t.Fatalf("Reopen: %v", err)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/work"
 )
 
 // capture is one Capture on its way.
@@ -72,6 +73,7 @@ func (c *capture) run(ctx context.Context) error {
 	}
 	c.out.TreeBefore = before
 	facts := &diffReader{max: c.req.MaxPatch, patch: c.req.Patch, size: c.size}
+	facts.facts.Files = []work.Change{}
 	var errDiff error
 	wg.Go(func() { errDiff = c.diff(ctx, facts) })
 	err = c.keep(ctx)

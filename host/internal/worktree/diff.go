@@ -21,7 +21,10 @@ func (c *capture) diff(ctx context.Context, facts *diffReader) error {
 		"--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers",
 	}
 	if c.req.Patch != nil && c.req.MaxPatch > 0 {
-		args = append(args, "--patch", "--binary", "--unified=3")
+		args = append(args, "--patch", "--unified=3")
+		if facts.truncated = c.bigChange(); !facts.truncated {
+			args = append(args, "--binary")
+		}
 	}
 	run := c.call(append(args, c.req.Base)...)
 	run.stdout = facts
@@ -33,6 +36,25 @@ func (c *capture) diff(ctx context.Context, facts *diffReader) error {
 		return fmt.Errorf("compare with %s: %w", c.req.Base, err)
 	}
 	return facts.finish()
+}
+
+// bigFile is core.bigFileThreshold: git shows no text of a larger file and does not read it for that.
+const bigFile = 32 << 20
+
+// bigChange reports whether a large file was added, changed or removed. Git would hold all of it in memory
+// to write it into a patch, which would be cut off anyway.
+func (c *capture) bigChange() bool {
+	for _, n := range c.walk.sizes {
+		if n > bigFile {
+			return true
+		}
+	}
+	for _, e := range c.index {
+		if !e.seen && e.size > bigFile {
+			return true
+		}
+	}
+	return false
 }
 
 // maxFacts bounds the list of changed paths.

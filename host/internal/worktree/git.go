@@ -125,7 +125,7 @@ var guards = []string{
 	"-c", "core.sparseCheckout=false", "-c", "core.autocrlf=false", "-c", "core.safecrlf=false",
 	"-c", "core.symlinks=true", "-c", "core.fileMode=true", "-c", "core.ignoreCase=false",
 	"-c", "core.precomposeUnicode=false", "-c", "core.protectHFS=true", "-c", "core.protectNTFS=true",
-	"-c", "core.bigFileThreshold=64m", "-c", "index.version=2", "-c", "index.sparse=false",
+	"-c", "core.bigFileThreshold=32m", "-c", "index.version=2", "-c", "index.sparse=false",
 	"-c", "submodule.recurse=false", "-c", "diff.ignoreSubmodules=none", "-c", "protocol.allow=never",
 	"-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "credential.helper=",
 	"-c", "safe.bareRepository=explicit", "-c", "commit.gpgSign=false", "-c", "advice.addEmbeddedRepo=false",
@@ -173,7 +173,8 @@ func (p *program) environ(c call) []string {
 	return env
 }
 
-// command prepares a process: its own group, so that a cancelled one takes its children along.
+// command prepares a process: its own group, so that a cancelled one takes its children along. It is asked
+// to end first, since git removes its lock files then.
 func (p *program) command(ctx context.Context, c call, stderr io.Writer) *exec.Cmd {
 	args := append([]string{}, guards...)
 	if !c.reflog {
@@ -188,7 +189,7 @@ func (p *program) command(ctx context.Context, c call, stderr io.Writer) *exec.C
 	cmd.Stdin = c.stdin
 	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
 	cmd.WaitDelay = reapDelay
 	return cmd
 }

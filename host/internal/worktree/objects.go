@@ -215,9 +215,13 @@ func (l linked) present(objects string) bool {
 	return true
 }
 
+// maxMessage bounds a commit's message.
+const maxMessage = 64 << 10
+
 // writeCommit writes a commit object into an objects directory and returns its id.
 func writeCommit(objects string, r repo, tree, parent, message string, when time.Time) (string, error) {
 	who := identityName + " <" + identityEmail + "> " + strconv.FormatInt(max(when.Unix(), 0), 10) + " +0000"
+	message = message[:min(len(message), maxMessage)]
 	message = strings.ToValidUTF8(strings.ReplaceAll(message, "\x00", ""), "\uFFFD")
 	body := "tree " + tree + "\nparent " + parent + "\nauthor " + who + "\ncommitter " + who + "\n\n" +
 		strings.TrimRight(message, "\n") + "\n"

@@ -2,6 +2,7 @@ package worktree
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -88,8 +89,19 @@ func replaceFile(name string, data []byte, durable bool) (err error) {
 	if e := f.Close(); err == nil {
 		err = e
 	}
+	if err == nil {
+		err = os.Rename(tmp, name)
+	}
+	if err != nil || !durable {
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+func syncDir(name string) error {
+	d, err := os.Open(name)
 	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, name)
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -45,8 +46,8 @@ func Open(ctx context.Context, o Options) (*Trees, error) {
 		o.Log = hclog.NewNullLogger()
 	}
 	dir, err := filepath.Abs(o.Dir)
-	if err != nil || o.Dir == "" {
-		return nil, fault.Wrap(err, fault.InvalidRequest, "the state directory has no path")
+	if err != nil || o.Dir == "" || strings.ContainsAny(dir, "\n\x00") {
+		return nil, fault.Wrap(err, fault.InvalidRequest, "the state directory has no usable path")
 	}
 	if err := os.RemoveAll(filepath.Join(dir, scratchDir)); err != nil {
 		return nil, fmt.Errorf("clear scratch directory: %w", err)
