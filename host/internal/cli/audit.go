@@ -33,7 +33,7 @@ does not agree.`,
 			if err != nil {
 				return err
 			}
-			if err := s.show(v, nil, func(p *page) { p.auditVerdict(v) }); err != nil {
+			if err := s.show(v, nil, func(p *page) { p.auditVerdict(v, req.Artifacts) }); err != nil {
 				return err
 			}
 			if !v.OK {
@@ -46,7 +46,7 @@ does not agree.`,
 	return cmd
 }
 
-func (p *page) auditVerdict(v api.AuditVerdict) {
+func (p *page) auditVerdict(v api.AuditVerdict, read bool) {
 	head := p.Paint(term.Good, p.Mark(term.Good)+" verified")
 	if !v.OK {
 		head = p.Paint(term.Bad, p.Mark(term.Bad)+" NOT verified: "+counted(len(v.Problems), "problem"))
@@ -56,8 +56,12 @@ func (p *page) auditVerdict(v api.AuditVerdict) {
 	if v.Purged > 0 {
 		bodies += fmt.Sprintf(" (%d removed by retention; their digests still verify)", v.Purged)
 	}
+	files := "not read; add --artifacts"
+	if read {
+		files = fmt.Sprint(v.Artifacts)
+	}
 	p.facts(facts{
-		{"checkpoints", fmt.Sprint(v.Checkpoints)}, {"bodies", bodies}, {"artifacts", fmt.Sprint(v.Artifacts)},
+		{"checkpoints", fmt.Sprint(v.Checkpoints)}, {"bodies", bodies}, {"artifacts", files},
 		{"root", term.Line(v.Root)}, {"key", term.Line(v.Key)},
 	})
 	for _, problem := range v.Problems {

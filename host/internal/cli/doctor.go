@@ -43,7 +43,9 @@ func (s *shell) examine(ctx context.Context) api.Doctor {
 		checks = s.configChecks()
 	}
 	for i, dir := range s.libexec() {
-		checks = append(checks, dirCheck(i, dir))
+		if c := dirCheck(i, dir); s.app.Doctor == nil || c.State != "ok" {
+			checks = append(checks, c)
+		}
 	}
 	checks = append(checks, s.daemonChecks(ctx, checks)...)
 	d := api.Doctor{OK: true, Checks: checks}

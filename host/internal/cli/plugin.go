@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -71,7 +72,31 @@ func (s *shell) comparePlugins(cfg *config.Config) (pluginDoc, error) {
 		}
 		doc.Items = append(doc.Items, x)
 	}
+	doc.Items = append(doc.Items, missing(cfg, doc.Items)...)
 	return doc, nil
+}
+
+// missing are the plugins that the configuration uses and that are neither installed nor locked.
+func missing(cfg *config.Config, known []api.Plugin) []api.Plugin {
+	var none []api.Plugin
+	use := func(kind, name string) {
+		same := func(x api.Plugin) bool { return x.Kind == kind && x.Name == name }
+		if name != "" && !slices.ContainsFunc(known, same) && !slices.ContainsFunc(none, same) {
+			none = append(none, api.Plugin{Kind: kind, Name: name, State: pluginlock.StateMissing})
+		}
+	}
+	if cfg == nil {
+		return nil
+	}
+	for _, e := range cfg.Executors {
+		use("executor", e.Plugin)
+	}
+	for _, w := range cfg.Workspaces {
+		for _, g := range w.Gates {
+			use("validator", g.Validator)
+		}
+	}
+	return none
 }
 
 func (s *shell) showPlugins(doc pluginDoc) error {
@@ -193,7 +218,7 @@ func (s *shell) pluginChecks(cfg *config.Config) []api.Check {
 		switch x.State {
 		case pluginlock.StateOK:
 		case pluginlock.StateMissing:
-			c.State, c.Detail, c.Fix = "fail", "locked, but the program is not installed", "scripts/install"
+			c.State, c.Detail, c.Fix = "fail", "the program is not installed", "scripts/install"
 		case pluginlock.StateMismatch:
 			c.State, c.Detail, c.Fix = "fail", "the program is not the one that was locked", "drawspan plugin verify"
 		default:

@@ -46,7 +46,9 @@ func (p *page) verdict(step api.Step) {
 		p.line("  " + approvalNode(p.look, a, time.Now()).Text)
 	}
 	if a := step.Attempt; a != nil && a.Outcome != "" && a.Outcome != "succeeded" {
-		p.line("  " + join(fmt.Sprintf("attempt %d:", a.N), p.word(a.Outcome), firstLine(a.Message)))
+		if a.Message == "" || !strings.Contains(step.Reason, a.Message) {
+			p.line("  " + join(fmt.Sprintf("attempt %d:", a.N), p.word(a.Outcome), firstLine(a.Message)))
+		}
 		if d, ok := deathOf(a); ok && (a.Outcome == outcomeStopped || !d.Proved) {
 			p.line("  " + p.proof(d))
 		}
@@ -72,6 +74,9 @@ func (p *page) next(step api.Step, branch string) {
 		}
 	case settled(step.State):
 		cmds = []string{"drawspan why " + step.ID, "drawspan step logs " + step.ID, "drawspan step followup " + step.ID + " TEXT"}
+		if step.Attempt != nil && step.Attempt.Retryable {
+			cmds[2] = "drawspan step retry " + step.ID
+		}
 	default:
 		cmds = []string{"drawspan step wait " + step.ID}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/client"
+	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/term"
 )
 
@@ -95,6 +96,9 @@ func (p *page) why(r reasons, now time.Time) {
 		}
 		if d, ok := deathOf(a); ok {
 			p.line("    " + p.proof(d))
+		}
+		if e, ok := explanations[fault.Code(a.Reason)]; ok && a.Outcome != "" {
+			p.line("    remedy: "+e.remedy, p.command(e.next))
 		}
 	}
 	for _, g := range r.Gates {
