@@ -41,6 +41,7 @@ type Daemon struct {
 	trees     *treesPort
 	journals  journalsPort
 	redactor  *redact.Redactor
+	box       *box
 	sandbox   *sandbox.Sandbox
 	loader    *loader.Loader
 	dispatch  *dispatch.Dispatcher
@@ -88,9 +89,10 @@ func (d *Daemon) open(ctx context.Context) error {
 	}{
 		{"make the state directory", d.openState},
 		{"open the log", d.openLog},
+		{"find the launcher", d.startSandbox},
 		{"open the record", d.openRecord},
 		{"open the trees", d.openTrees},
-		{"prepare the sandbox and plugins", d.openPlugins},
+		{"prepare plugins", d.openPlugins},
 		{"recover", d.openDispatch},
 	} {
 		if err := step.do(ctx, l); err != nil {
@@ -157,20 +159,44 @@ func (d *Daemon) openTrees(ctx context.Context, l *loaded) error {
 	return nil
 }
 
-// openPlugins prepares launcher and loader. What is missing is told by the first attempt that needs it,
-// and by doctor; a daemon without them can still be asked for its record.
-func (d *Daemon) openPlugins(_ context.Context, l *loaded) error {
+// box is a sandbox that is being prepared.
+type box struct {
+	ready chan struct{}
+	sand  *sandbox.Sandbox
+	err   error
+}
+
+// startSandbox prepares the sandbox beside the record: neither needs the other, and both wait for the
+// disk.
+func (d *Daemon) startSandbox(_ context.Context, l *loaded) error {
 	launcher, err := findProgram(d.opt.Libexec, LauncherName)
 	if err != nil {
 		return err
 	}
-	d.sandbox, err = sandbox.New(sandbox.Options{
-		Launcher: launcher, StateDir: l.cfg.Daemon.StateDir, Home: d.opt.Host.Home, Log: d.log.Named("sandbox"),
+	b := &box{ready: make(chan struct{})}
+	o := sandbox.Options{Launcher: launcher, StateDir: l.cfg.Daemon.StateDir, Home: d.opt.Host.Home, Log: d.log.Named("sandbox")}
+	go func() { // ends when the sandbox is prepared, which its closer waits for
+		defer close(b.ready)
+		b.sand, b.err = sandbox.New(o)
+	}()
+	d.box = b
+	d.closers = append(d.closers, func(context.Context) error {
+		<-b.ready
+		if b.sand == nil {
+			return nil
+		}
+		return b.sand.Close()
 	})
-	if err != nil {
-		return err
+	return nil
+}
+
+func (d *Daemon) openPlugins(_ context.Context, l *loaded) error {
+	<-d.box.ready
+	if d.box.err != nil {
+		return d.box.err
 	}
-	d.closers = append(d.closers, func(context.Context) error { return d.sandbox.Close() })
+	d.sandbox = d.box.sand
+	var err error
 	d.loader, err = loader.New(loader.Options{
 		Dirs: PluginDirs(l.cfg, d.opt.Libexec), RunDir: filepath.Join(l.cfg.Daemon.StateDir, "run", "plugins"), Launch: loader.Sandboxed(d.sandbox),
 		Version: d.opt.Version, Log: d.log.Named("plugin"),

@@ -11,7 +11,11 @@ import (
 // hcl is the configuration of the demonstration, as an operator would write it.
 func (d *demo) hcl() string {
 	q := strconv.Quote
-	return fmt.Sprintf(`version = 1
+	return fmt.Sprintf(configuration, q(d.dir+"/state"), q(hclText(d.author())), q(hclText(d.author()+d.meddling())), q(d.canary), q(d.dir+"/planted.txt"), q(swarming), q(d.repo), q("./"+d.source.Package))
+}
+
+// configuration is the demonstration's, with its paths and scripts left open.
+const configuration = `version = 1
 
 daemon {
   state_dir = %[1]s
@@ -92,8 +96,7 @@ workspace "demo" {
     config { run = ["go", "test", %[8]s] }
   }
 }
-`, q(d.dir+"/state"), q(hclText(d.author())), q(hclText(d.author()+d.meddling())), q(d.canary), q(d.dir+"/planted.txt"), q(swarming), q(d.repo), q("./"+d.source.Package))
-}
+`
 
 // hclText escapes what HCL would take for a template.
 func hclText(s string) string { return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(s) }

@@ -28,6 +28,7 @@ type drive struct {
 	journal Journal
 	plugin  Plugin
 	began   time.Time
+	stopped time.Time // when the stop ladder began
 	cancel  context.CancelCauseFunc
 
 	mu         sync.Mutex // guards at and asking; held over the moves between running and waiting

@@ -128,24 +128,28 @@ func (p *panel) advance(ctx, record context.Context, rule work.GateRule, g work.
 	case gate.Wait:
 		return false, nil
 	case gate.Settle:
-		return true, p.decide(record, rule, g, decision, nil)
+		return true, p.decide(record, rule, g, ruling{Decision: decision})
 	}
 	v, artifacts := p.validate(ctx, rule)
 	if ctx.Err() != nil {
 		return false, nil // cut off by a cancel: not evaluated, and the attempt says why
 	}
 	rows := append(artifacts, work.RecordValidation{Validation: v})
-	return true, p.decide(record, rule, g, gate.Judge(rule, v), &v, rows...)
+	return true, p.decide(record, rule, g, ruling{gate.Judge(rule, v), v.ID, rows})
+}
+
+// ruling is a decision with the validation it rests on and the rows that are written with it.
+type ruling struct {
+	gate.Decision
+	validation string
+	rows       []work.Mutation
 }
 
 // decide writes a verdict, with the validation it rests on and, for a hold, the approval that it waits
 // for.
-func (p *panel) decide(ctx context.Context, rule work.GateRule, g work.GateRecord, dec gate.Decision, v *work.Validation, rows ...work.Mutation) error {
-	now := p.a.d.now()
-	m := work.DecideGate{ID: g.ID, Version: g.Version, To: dec.Verdict, Reason: dec.Reason, DecidedBy: "rule", Actor: daemonActor(), At: now}
-	if v != nil {
-		m.Validation = v.ID
-	}
+func (p *panel) decide(ctx context.Context, rule work.GateRule, g work.GateRecord, dec ruling) error {
+	rows, now := dec.rows, p.a.d.now()
+	m := work.DecideGate{ID: g.ID, Version: g.Version, To: dec.Verdict, Reason: dec.Reason, DecidedBy: "rule", Actor: daemonActor(), At: now, Validation: dec.validation}
 	var ap *work.Approval
 	if dec.Verdict == work.VerdictHold {
 		ap = p.holdApproval(rule, dec.Reason, now)

@@ -12,6 +12,7 @@ import (
 // ladder records that the attempt is being stopped and climbs: protocol cancel, SIGINT, SIGTERM. The
 // kill that follows is bury's. It answers with what was sent.
 func (a *drive) ladder(ctx context.Context, cause *stopCause, ended func(time.Duration) bool) []string {
+	a.stopped = a.d.now()
 	if err := a.move(ctx, work.MoveAttempt{To: work.AttemptStopping, Cause: cause.Error(), Reason: cause.reason, Actor: cause.actor}); err != nil {
 		a.d.report(ctx, "record stopping", err, "attempt", a.at.ID)
 	}
@@ -44,9 +45,14 @@ func (a *drive) ladder(ctx context.Context, cause *stopCause, ended func(time.Du
 // bury kills what is left of the attempt's process tree and waits for the proof, for as long as it takes:
 // without it the attempt stays where it is and says so once.
 func (a *drive) bury(ctx context.Context, signals []string) work.Death {
+	began := a.d.now()
+	if !a.stopped.IsZero() {
+		began = a.stopped
+	}
 	for told := false; ; told = true {
 		death, err := a.plugin.Stop(ctx)
 		death.Signals = append(signals, death.Signals...)
+		death.Took = a.d.now().Sub(began)
 		if err == nil && death.Proved {
 			return death
 		}
