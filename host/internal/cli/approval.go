@@ -73,7 +73,7 @@ func (p *page) approvalTable(items []api.Approval, now time.Time) {
 	for _, a := range items {
 		state, due := p.state(a.State), p.when(a.Deadline, now)
 		if a.State == stateOpen {
-			state = p.Paint(term.Ask, p.Mark(term.Ask)+" open")
+			state = p.Mark(term.Ask) + " " + p.Paint(term.Ask, "open")
 		} else {
 			due = ""
 		}

@@ -47,9 +47,9 @@ does not agree.`,
 }
 
 func (p *page) auditVerdict(v api.AuditVerdict, read bool) {
-	head := p.Paint(term.Good, p.Mark(term.Good)+" verified")
+	head := p.Mark(term.Good) + " " + p.Paint(term.Good, "verified")
 	if !v.OK {
-		head = p.Paint(term.Bad, p.Mark(term.Bad)+" NOT verified: "+counted(len(v.Problems), "problem"))
+		head = p.Mark(term.Bad) + " " + p.Paint(term.Bad, "NOT verified: "+counted(len(v.Problems), "problem"))
 	}
 	p.line(head, fmt.Sprintf("%d events of %d runs in %s", v.Events, v.Runs, span(time.Duration(v.TookMS*float64(time.Millisecond)))))
 	bodies := fmt.Sprint(v.Bodies)
@@ -65,7 +65,7 @@ func (p *page) auditVerdict(v api.AuditVerdict, read bool) {
 		{"root", term.Line(v.Root)}, {"key", term.Line(v.Key)},
 	})
 	for _, problem := range v.Problems {
-		p.line("  " + p.Paint(term.Bad, p.Mark(term.Bad)) + " " + term.Line(problem))
+		p.line("  " + p.Mark(term.Bad) + " " + term.Line(problem))
 	}
 }
 

@@ -103,7 +103,7 @@ func (b *board) tree(l look, now time.Time) term.Node {
 
 func (b *board) stepNode(l look, s api.Step, now time.Time) term.Node {
 	n := term.Node{Text: join(l.state(s.State), l.strong(fmt.Sprintf("step %d", s.Ix)), term.Line(s.Executor),
-		l.simulated(s.Simulated), b.elapsed(s, now), l.quote(s.Text))}
+		l.simulated(simulated(s)), b.elapsed(s, now), l.quote(s.Text))}
 	if s.Reason != "" && s.State != statePassed {
 		n.Notes = append(n.Notes, term.Line(s.Reason))
 	}
@@ -128,6 +128,9 @@ func (b *board) stepNode(l look, s api.Step, now time.Time) term.Node {
 	}
 	return n
 }
+
+// simulated reports whether a step is simulated, as far as is known: an attempt knows when it runs.
+func simulated(s api.Step) bool { return s.Simulated || (s.Attempt != nil && s.Attempt.Simulated) }
 
 // elapsed is how long a step took, or has taken so far.
 func (b *board) elapsed(s api.Step, now time.Time) string {
@@ -175,13 +178,14 @@ func (l look) proof(d death) string {
 	if !d.Proved {
 		return l.Paint(term.Bad, "not proved: "+counted(d.Survivors, "process")+" left")
 	}
-	text := "proved: no process left, by " + term.Line(d.Method)
+	how := []string{term.Line(d.Method)}
 	if d.Took > 0 {
-		text += " after " + span(time.Duration(d.Took))
+		how = append(how, "after "+span(time.Duration(d.Took)))
 	}
 	if len(d.Signals) > 0 {
-		text += " (" + term.Line(strings.Join(d.Signals, ", ")) + ")"
+		how = append(how, term.Line(strings.Join(d.Signals, " ")))
 	}
+	text := "proved: no process left (" + strings.Join(how, ", ") + ")"
 	return l.Paint(term.Good, text)
 }
 
@@ -203,7 +207,7 @@ func approvalNode(l look, a api.Approval, now time.Time) term.Node {
 	if !a.Deadline.IsZero() {
 		due = "due " + l.when(a.Deadline, now) + ", then " + fallback(a)
 	}
-	n := term.Node{Text: join(l.Paint(term.Ask, l.Mark(term.Ask)+" "+what), l.quote(a.Prompt), due)}
+	n := term.Node{Text: join(l.Mark(term.Ask)+" "+l.Paint(term.Ask, what), l.quote(a.Prompt), due)}
 	n.Notes = append(n.Notes, answerCommands(l, a)...)
 	return n
 }

@@ -79,7 +79,7 @@ func planExit(plan api.ConfigPlan, detailed bool) error {
 
 func (p *page) plan(plan api.ConfigPlan) {
 	if !plan.Valid {
-		p.line(p.Paint(term.Bad, p.Mark(term.Bad)+" the files are invalid; the running configuration stays"))
+		p.line(p.Mark(term.Bad) + " " + p.Paint(term.Bad, "the files are invalid; the running configuration stays"))
 		diags, _ := opened[config.Diagnostics](plan.Diagnostics)
 		for _, d := range diags {
 			where := ""

@@ -195,7 +195,7 @@ func (s *shell) conclude(ctx context.Context, c *client.Client, st standing, o d
 		}
 		applied = &a
 	}
-	if err := s.showEnd(st.step, applied, o.branch); err != nil {
+	if err := s.showEnd(st, applied, o.branch); err != nil {
 		return err
 	}
 	return st.exit()

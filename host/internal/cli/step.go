@@ -147,7 +147,7 @@ settled or, without a terminal, when a person has to answer (exit 13). Ctrl-C de
 				if s.g.jsonl {
 					return st.exit()
 				}
-				if err := s.showEnd(st.step, nil, ""); err != nil {
+				if err := s.showEnd(st, nil, ""); err != nil {
 					return err
 				}
 				return st.exit()
@@ -181,7 +181,7 @@ answers with how it ended. What the attempt changed so far is kept: drawspan att
 				if err != nil {
 					return err
 				}
-				if err := s.showEnd(st.step, nil, ""); err != nil {
+				if err := s.showEnd(st, nil, ""); err != nil {
 					return err
 				}
 				return st.exit()

@@ -6,13 +6,19 @@ import (
 	"time"
 
 	"github.com/drawspan/drawspan/host/api"
+	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/term"
 )
 
 func fmtStep(s api.Step) string { return fmt.Sprintf("step %d", s.Ix) }
 
-// showEnd prints how a followed step stands: verdict, changes, what to type next.
-func (s *shell) showEnd(step api.Step, applied *api.StepApplied, branch string) error {
+// showEnd prints how a followed step stands: verdict, changes, what to type next. After a detach that
+// was said already, to people.
+func (s *shell) showEnd(st standing, applied *api.StepApplied, branch string) error {
+	step := st.step
+	if st.code == fault.ExitInterrupted && !s.g.json {
+		return nil
+	}
 	return s.show(step, []string{step.ID}, func(p *page) {
 		p.verdict(step)
 		if ev, ok := attemptDiff(step.Attempt); ok && settled(step.State) {
@@ -33,7 +39,7 @@ func (p *page) verdict(step api.Step) {
 		took = span(step.EndedAt.Sub(step.Dispatched))
 	}
 	p.line(p.state(step.State), p.strong(step.ID), term.Line(step.Executor)+" in "+term.Line(step.Workspace),
-		p.simulated(step.Simulated), took)
+		p.simulated(simulated(step)), took)
 	if step.Reason != "" && step.State != statePassed {
 		p.line("  " + term.Line(step.Reason))
 	}
@@ -106,7 +112,7 @@ func (p *page) stepTable(steps []api.Step, now time.Time) {
 	t := term.Table{Head: []string{"ID", "STATE", "STEP", "EXECUTOR", "ATTEMPTS", "TEXT", "DISPATCHED"}, Flex: 5}
 	for _, s := range steps {
 		t.Rows = append(t.Rows, []string{
-			p.shortID(s.ID), p.state(s.State), fmt.Sprint(s.Ix), join(term.Line(s.Executor), p.simulated(s.Simulated)),
+			p.shortID(s.ID), p.state(s.State), fmt.Sprint(s.Ix), join(term.Line(s.Executor), p.simulated(simulated(s))),
 			fmt.Sprint(s.Attempts), firstLine(s.Text), p.when(s.Dispatched, now),
 		})
 	}
@@ -115,7 +121,7 @@ func (p *page) stepTable(steps []api.Step, now time.Time) {
 
 // stepDetail shows one step whole.
 func (p *page) stepDetail(s api.Step, now time.Time) {
-	p.line(p.state(s.State), p.strong(fmtStep(s)), p.simulated(s.Simulated))
+	p.line(p.state(s.State), p.strong(fmtStep(s)), p.simulated(simulated(s)))
 	ended := ""
 	if s.EndedAt != nil {
 		ended = p.when(*s.EndedAt, now) + ", after " + span(s.EndedAt.Sub(s.Dispatched))
@@ -126,7 +132,7 @@ func (p *page) stepDetail(s api.Step, now time.Time) {
 	}
 	p.facts(facts{
 		{"id", term.Line(s.ID)}, {"run", term.Line(s.RunID)}, {"workspace", term.Line(s.Workspace)},
-		{"executor", join(term.Line(s.Executor), p.simulated(s.Simulated))}, {"reason", term.Line(s.Reason)},
+		{"executor", join(term.Line(s.Executor), p.simulated(simulated(s)))}, {"reason", term.Line(s.Reason)},
 		{"dispatched", p.when(s.Dispatched, now) + " by " + actorOf(s.Actor)}, {"ended", ended},
 		{"expect", term.Line(s.Expect)}, {"wall", term.Line(s.Wall)}, {"paths", paths},
 		{"gates added", term.Line(strings.Join(s.Gates, ", "))},

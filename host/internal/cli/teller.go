@@ -59,7 +59,7 @@ func (t *teller) passing(s api.Step, e api.Event) []string {
 	case object == "attempt" && mine && t.news(e.AttemptID, state):
 		return t.change(e.At, e.AttemptID, state, t.attemptLine(s, *s.Attempt, state))
 	case object == "step" && (state == stateActive || state == stateHeld) && !settled(t.said[s.ID]):
-		return t.change(e.At, s.ID, state, join(fmtStep(s), t.state(state), term.Line(s.Executor), t.simulated(s.Simulated)))
+		return t.change(e.At, s.ID, state, join(fmtStep(s), t.state(state), term.Line(s.Executor), t.simulated(simulated(s))))
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 func (t *teller) step(b *board, s api.Step, at time.Time) []string {
 	var own, inner []string
 	own = t.change(at, s.ID, s.State, join(fmt.Sprintf("step %d", s.Ix), t.state(s.State),
-		term.Line(s.Executor), t.simulated(s.Simulated), b.elapsed(s, at), term.Line(s.Reason)))
+		term.Line(s.Executor), t.simulated(simulated(s)), b.elapsed(s, at), term.Line(s.Reason)))
 	if a := s.Attempt; a != nil {
 		if a.State == stateEnded {
 			inner = append(inner, t.change(at, a.ID, stateEnded, t.attemptLine(s, *a, a.Outcome))...)
@@ -136,7 +136,7 @@ func (t *teller) attemptLine(s api.Step, a api.Attempt, word string) string {
 	if d, ok := deathOf(&a); ok && word == outcomeStopped && a.Outcome == word {
 		proof = t.proof(d)
 	}
-	return join(fmt.Sprintf("step %d", s.Ix), fmt.Sprintf("attempt %d", a.N), t.state(word), t.simulated(a.Simulated), detail, proof)
+	return join(fmt.Sprintf("step %d", s.Ix), fmt.Sprintf("attempt %d", a.N), t.state(word), t.simulated(a.Simulated || s.Simulated), detail, proof)
 }
 
 // heartbeat tells that nothing happened.

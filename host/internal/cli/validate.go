@@ -69,7 +69,7 @@ func (s *shell) tellDiagnostics(cfg *config.Config, diags config.Diagnostics) er
 		return nil
 	}
 	return s.show(nil, nil, func(p *page) {
-		p.line(p.Paint(term.Good, p.Mark(term.Good)+" valid"), counted(len(cfg.Workspaces), "workspace"),
+		p.line(p.Mark(term.Good)+" "+p.Paint(term.Good, "valid"), counted(len(cfg.Workspaces), "workspace"),
 			counted(len(cfg.Executors), "executor"), counted(len(cfg.Sandboxes), "sandbox"), "in "+counted(len(cfg.Files), "file"))
 	})
 }

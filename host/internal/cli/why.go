@@ -87,7 +87,7 @@ func (s *shell) whyStep(ctx context.Context, c *client.Client, id string, a *api
 // why tells the reasons in the order in which they decided.
 func (p *page) why(r reasons, now time.Time) {
 	st := r.Step
-	p.line(p.state(st.State), p.strong(fmtStep(st)), term.Line(st.ID), p.simulated(st.Simulated))
+	p.line(p.state(st.State), p.strong(fmtStep(st)), term.Line(st.ID), p.simulated(simulated(st)))
 	p.line("because: " + p.because(r))
 	if a := r.Attempt; a != nil {
 		p.line("  " + attemptNode(p.look, *a, now).Text)
