@@ -34,6 +34,24 @@ func Line(s string) string {
 	return b.String()
 }
 
+// Painted is Line for text that a Palette painted: its colours stay. It is the last gate before a
+// terminal; what others wrote must have been through Line or Text before it was painted.
+func Painted(s string) string {
+	if plain(s, false) {
+		return s
+	}
+	var b strings.Builder
+	f := filter{colors: true, emit: func(r rune) {
+		if r == '\n' {
+			r = newlineMark
+		}
+		b.WriteRune(r)
+	}}
+	f.text(s)
+	f.end()
+	return b.String()
+}
+
 // Text makes s safe to print over several lines: line breaks and tabs stay.
 func Text(s string) string {
 	if plain(s, true) {
@@ -121,9 +139,14 @@ const (
 // filter drops colour sequences without a trace and puts Mark for every other control. A sequence ends
 // at a line break at the latest, so an unfinished one cannot swallow what follows.
 type filter struct {
-	emit  func(rune)
-	state int
+	emit   func(rune)
+	state  int
+	colors bool   // colour sequences stay
+	params []rune // of the control sequence so far
 }
+
+// maxParams is longer than any colour sequence of a Palette.
+const maxParams = 8
 
 func (f *filter) text(s string) {
 	for _, r := range s {
@@ -197,15 +220,36 @@ func (f *filter) afterEscape(r rune) {
 
 func (f *filter) inControl(r rune) {
 	if r >= 0x20 && r <= 0x3f {
+		if len(f.params) <= maxParams {
+			f.params = append(f.params, r)
+		}
 		return
 	}
 	f.state = ground
+	params := f.params
+	f.params = nil
 	if r == 'm' {
+		f.color(params)
 		return
 	}
 	f.emit(Mark)
 	if r < 0x40 || r > 0x7e {
 		f.outside(r)
+	}
+}
+
+// color lets a colour sequence pass where colours stay.
+func (f *filter) color(params []rune) {
+	if !f.colors || len(params) > maxParams {
+		return
+	}
+	for _, r := range params {
+		if (r < '0' || r > '9') && r != ';' {
+			return
+		}
+	}
+	for _, r := range "\x1b[" + string(params) + "m" {
+		f.emit(r)
 	}
 }
 

@@ -54,6 +54,22 @@ func TestHostileTextLosesItsTeeth(t *testing.T) {
 	}
 }
 
+func TestPaintedKeepsColoursAndNothingElse(t *testing.T) {
+	painted := Palette{color: true, glyphs: true}.Paint(Good, "ok")
+	for in, want := range map[string]string{
+		painted:                          painted,
+		painted + "\x1b[2Jx\n\x1b]0;t\a": painted + "\uFFFDx␊\uFFFD",
+		"\x1b[1;31mx\x1b[0m":             "\x1b[1;31mx\x1b[0m",
+		"\x1b[?25mx":                     "x",
+		"\x1b[38;2;255;100;100mx":        "x",
+		"plain":                          "plain",
+	} {
+		if got := Painted(in); got != want {
+			t.Errorf("Painted(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestACleanerJoinsWhatWasCutBetweenWrites(t *testing.T) {
 	for _, c := range hostile {
 		for size := 1; size <= 3; size++ {
@@ -93,6 +109,7 @@ func FuzzClean(f *testing.F) {
 		if Line(Line(string(in))) != Line(string(in)) {
 			t.Errorf("cleaning twice differs for %q", in)
 		}
+		assertSafe(t, Painted(string(in)), "\x1b\t")
 		if size < 1 || size > 64 {
 			size = 1
 		}
