@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -203,11 +204,14 @@ func jsonLines(raw json.RawMessage, lead string) []string {
 	if json.Unmarshal(raw, &v) != nil {
 		return nil
 	}
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if enc.Encode(v) != nil {
 		return nil
 	}
-	lines := strings.Split(string(escaped(b)), "\n")
+	lines := strings.Split(strings.TrimRight(string(escaped(b.Bytes())), "\n"), "\n")
 	for i := range lines {
 		lines[i] = lead + lines[i]
 	}

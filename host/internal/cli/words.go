@@ -150,7 +150,7 @@ func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	if strings.HasSuffix(noun, "s") {
+	if strings.HasSuffix(noun, "s") || strings.HasSuffix(noun, "x") {
 		noun += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
