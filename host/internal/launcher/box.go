@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -52,7 +53,7 @@ func (b *box) setUp() error {
 		if err == nil {
 			continue
 		}
-		if inner, ok := err.(*stageError); ok {
+		if inner := (*stageError)(nil); errors.As(err, &inner) {
 			return inner
 		}
 		return &stageError{s.name, err}

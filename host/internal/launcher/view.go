@@ -147,11 +147,7 @@ func (v *view) attachAll(sp *spec.Spec) error {
 	for _, list := range [][]spec.Mount{sp.System, {etc}, sp.Mounts} {
 		for _, m := range list {
 			if err := v.attachMount(m); err != nil {
-				stage := "mount"
-				if m.Tree {
-					stage = "tree"
-				}
-				return &stageError{stage, fmt.Errorf("%s: %w", m.Inside, err)}
+				return fmt.Errorf("%s: %w", m.Inside, err)
 			}
 		}
 	}
@@ -167,7 +163,11 @@ func (v *view) attachMount(m spec.Mount) error {
 	}
 	source, err := v.openSource(m)
 	if err != nil {
-		return err
+		stage := "mount"
+		if m.Tree {
+			stage = "tree"
+		}
+		return &stageError{stage, fmt.Errorf("%s: %w", m.Inside, err)}
 	}
 	defer unix.Close(source)
 	switch m.Mode {

@@ -1,38 +1,41 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
 const (
-	insideHome  = "/home/user"
-	hostname    = "sandbox"
-	maxEtcFile  = 4 << 20
-	maxEtcTotal = 32 << 20
+	insideHome = "/home/user"
+	hostname   = "sandbox"
+	maxEtcFile = 4 << 20
 )
 
-// etcAllowed are the entries of the host's /etc that programs need and that tell nothing of the machine.
-func etcAllowed() []string {
+// etcCopied are the files of the host's /etc that programs need and that tell nothing of the machine. They
+// are few: a disk may take a millisecond for each.
+func etcCopied() []string {
 	return []string{
-		"alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies",
-		"debian_version", "host.conf", "inputrc", "java-*", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
-		"localtime", "mime.types", "os-release", "pki", "profile", "protocols", "python3*", "services", "ssl",
-		"terminfo", "timezone",
+		"ld.so.cache", "ld.so.conf", "ld.so.conf.d/*", "localtime", "mime.types", "os-release", "profile",
+		"protocols", "services", "ssl/openssl.cnf", "timezone",
 	}
 }
 
-// buildEtc makes the /etc of every view: invented where it names users and hosts, copied where it is
-// software.
-func buildEtc(dir string) error {
+// etcShown are directories of the host's /etc that are mounted as they are: links to programs, public
+// certificates, settings of language runtimes.
+func etcShown() []string {
+	return []string{"alternatives", "crypto-policies", "java-*", "pki/ca-trust", "pki/tls/certs", "ssl/certs"}
+}
+
+// buildEtc makes the /etc of every view: invented where it names users and hosts, the host's where it is
+// software. It returns the directories that are to be mounted into it.
+func buildEtc(dir string) ([]spec.Mount, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	invented := map[string]string{
 		"passwd":        passwd(os.Getuid(), os.Getgid()),
@@ -44,17 +47,34 @@ func buildEtc(dir string) error {
 	}
 	for name, text := range invented {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o444); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	c := &etcCopy{room: maxEtcTotal}
-	for _, pattern := range etcAllowed() {
-		names, err := filepath.Glob(filepath.Join("/etc", pattern))
+	err := eachOfEtc(etcCopied(), func(name string) error { return copyEntry("/etc/"+name, filepath.Join(dir, name)) })
+	if err != nil {
+		return nil, err
+	}
+	var shown []spec.Mount
+	err = eachOfEtc(etcShown(), func(name string) error {
+		real, err := filepath.EvalSymlinks("/etc/" + name)
+		if err != nil {
+			return nil // a link to nowhere
+		}
+		shown = append(shown, spec.Mount{Host: real, Inside: "/etc/" + name, Mode: spec.ReadOnly})
+		return os.MkdirAll(filepath.Join(dir, name), 0o755)
+	})
+	return shown, err
+}
+
+// eachOfEtc calls do with the name, below /etc, of everything that exists and matches a pattern.
+func eachOfEtc(patterns []string, do func(name string) error) error {
+	for _, pattern := range patterns {
+		found, err := filepath.Glob("/etc/" + pattern)
 		if err != nil {
 			return fmt.Errorf("pattern %s: %w", pattern, err)
 		}
-		for _, name := range names {
-			if err := c.tree(name, filepath.Join(dir, filepath.Base(name))); err != nil {
+		for _, path := range found {
+			if err := do(strings.TrimPrefix(path, "/etc/")); err != nil {
 				return err
 			}
 		}
@@ -78,64 +98,29 @@ func groups(gid int) string {
 	return lines
 }
 
-// etcCopy copies what this user may read, up to a total.
-type etcCopy struct{ room int64 }
-
-func (c *etcCopy) tree(from, to string) error {
-	return filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, name)
-		if err != nil {
-			return err
-		}
-		return c.entry(name, filepath.Join(to, rel), d)
-	})
-}
-
-func (c *etcCopy) entry(from, to string, d fs.DirEntry) error {
-	switch {
-	case d.IsDir():
-		info, err := d.Info()
-		if err != nil || info.Mode().Perm()&0o005 != 0o005 {
-			return fs.SkipDir // gone meanwhile, or not for everybody: keys and the like
-		}
-		return os.Mkdir(to, 0o755)
-	case d.Type()&fs.ModeSymlink != 0:
+// copyEntry copies a link as a link and a file that everybody may read; as root, nothing private must
+// leak into the view.
+func copyEntry(from, to string) error {
+	info, err := os.Lstat(from)
+	if err != nil {
+		return nil // gone meanwhile
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
 		target, err := os.Readlink(from)
 		if err != nil {
 			return err
 		}
 		return os.Symlink(target, to)
-	case d.Type().IsRegular():
-		return c.file(from, to)
 	}
-	return nil
-}
-
-func (c *etcCopy) file(from, to string) error {
-	in, err := os.OpenFile(from, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil // not for this user, or gone meanwhile
-	}
-	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	// Copied only where everybody may read it: as root, nothing private must leak into the view.
-	if info.Mode().Perm()&0o004 == 0 || info.Size() > maxEtcFile || info.Size() > c.room {
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o004 == 0 || info.Size() > maxEtcFile {
 		return nil
 	}
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	text, err := os.ReadFile(from)
 	if err != nil {
-		return err
+		return nil // not for this user
 	}
-	n, err := io.Copy(out, io.LimitReader(in, maxEtcFile))
-	c.room -= n
-	return errors.Join(err, out.Close())
+	return os.WriteFile(to, text, 0o444)
 }

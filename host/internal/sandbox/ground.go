@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
 const (
@@ -21,6 +23,7 @@ const (
 type ground struct {
 	dir         string
 	etc         string
+	etcMounts   []spec.Mount // what is mounted into etc
 	stateCanary string
 	homeCanary  string // "" where the state directory's canary is in the home already, or none could be made
 	locks       []*os.File
@@ -73,7 +76,9 @@ func (g *ground) fill(stateDir, home string) error {
 	if err := g.plantHomeCanary(stateDir, home); err != nil {
 		return err
 	}
-	return buildEtc(g.etc)
+	var err error
+	g.etcMounts, err = buildEtc(g.etc)
+	return err
 }
 
 // plantHomeCanary puts a file into the operator's home, unless the state directory with its canary is

@@ -53,6 +53,7 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 	p.ro = []string{"system", "etc"}
 	p.spec = spec.Spec{
 		Hostname: hostname, System: s.system, Etc: s.ground.etc, Home: insideHome,
+		Mounts:  slices.Clone(s.ground.etcMounts),
 		Scratch: cmp.Or(r.Policy.Tmp, defaultTmp),
 		Limits: spec.Limits{
 			Processes: cmp.Or(r.Policy.Processes, defaultProcesses),

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package sandbox_test
+
+func foreignAttempts() []attempt { return nil }

@@ -1,0 +1,265 @@
+package sandbox_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/sandbox"
+)
+
+// readLines takes n lines; the deadline of the pipe bounds it.
+func readLines(t *testing.T, from *os.File, n int) []string {
+	t.Helper()
+	if err := from.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		t.Fatal(err)
+	}
+	lines := make([]string, 0, n)
+	s := bufio.NewScanner(from)
+	for len(lines) < n && s.Scan() {
+		lines = append(lines, s.Text())
+	}
+	if len(lines) < n {
+		t.Fatalf("%d of %d lines: %q, %v", len(lines), n, lines, s.Err())
+	}
+	return lines
+}
+
+func (f *fixture) start(r sandbox.Request, name string, args ...string) (*sandbox.Process, *os.File) {
+	f.t.Helper()
+	out, write := pipe(f.t)
+	r.Program = self(f.t)
+	r.Argv = append([]string{"payload", payloadArg, name}, args...)
+	r.Stdout, r.Stderr = write, write
+	p := f.launch(r)
+	write.Close()
+	return p, out
+}
+
+func TestS35_KillReturnsWhenAHundredDetachedProcessesAreDead(t *testing.T) {
+	f := newFixture(t)
+	p, out := f.start(sandbox.Request{}, "daemonise", "100", "stay")
+	readLines(t, out, 100)
+	d, err := p.Kill(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Every one of them held the pipe: its end, seen without waiting, is their death.
+	if !drained(t, out) {
+		t.Error("a process was alive when Kill returned")
+	}
+	if !d.Proved || d.Survivors != 0 || d.Method != "pid namespace" || len(d.Signals) != 1 || d.Signals[0] != "SIGKILL" {
+		t.Errorf("death: %+v", d)
+	}
+	if d.Took <= 0 || d.Took > time.Minute {
+		t.Errorf("it took %v", d.Took)
+	}
+	if end := p.Exit(); end.Lost != "killed" {
+		t.Errorf("exit: %+v", end)
+	}
+	t.Run("and killing it again is the same answer", func(t *testing.T) {
+		d, err := p.Kill(deadline(t))
+		if err != nil || !d.Proved {
+			t.Errorf("death: %+v, %v", d, err)
+		}
+	})
+}
+
+func TestWhatAPayloadLeavesBehindIsCountedAndDies(t *testing.T) {
+	f := newFixture(t)
+	p, out := f.start(sandbox.Request{}, "daemonise", "5")
+	end := p.Exit()
+	if !drained(t, out) {
+		t.Error("a process was alive when Done was closed")
+	}
+	if end.Leftovers != 5 || end.Code != 0 || end.Lost != "" {
+		t.Errorf("exit: %+v", end)
+	}
+	d, err := p.Kill(deadline(t))
+	if err != nil || !d.Proved || len(d.Signals) != 0 {
+		t.Errorf("kill after a natural end: %+v, %v", d, err)
+	}
+}
+
+func TestADaemonThatIsKilledLeavesNoProcess(t *testing.T) {
+	newFixture(t)
+	tree := realTemp(t)
+	out, write := pipe(t)
+	daemon := outside(t, "daemon", realTemp(t), realTemp(t), tree, "50")
+	daemon.Stdout = write
+	daemon.Env = []string{launcherVariable + "=" + os.Getenv(launcherVariable)}
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	readLines(t, out, 50)
+	if err := daemon.Process.Signal(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := daemon.Process.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	// The pipe ends when the last of the fifty, and PID 1, are dead.
+	if err := out.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, out); err != nil {
+		t.Errorf("a process outlived the daemon: %v", err)
+	}
+}
+
+func TestTheExitIsThePayloadsOwn(t *testing.T) {
+	f := newFixture(t)
+	t.Run("a code", func(t *testing.T) {
+		_, end := f.payload(sandbox.Request{}, "exit", "37")
+		if end.Code != 37 || end.Signal != 0 || end.Leftovers != 0 || end.Lost != "" {
+			t.Errorf("exit: %+v", end)
+		}
+		if end.MaxRSSKB <= 0 {
+			t.Errorf("usage: %+v", end)
+		}
+	})
+	t.Run("a signal", func(t *testing.T) {
+		_, end := f.script(sandbox.Request{}, "kill -SEGV $$")
+		if end.Signal != unix.SIGSEGV || end.Code != 0 {
+			t.Errorf("exit: %+v", end)
+		}
+	})
+	t.Run("killed from outside", func(t *testing.T) {
+		p := f.launch(sandbox.Request{Path: "/bin/sleep", Argv: []string{"sleep", "1000"}})
+		if err := unix.Kill(p.PID(), unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if end := p.Exit(); !strings.Contains(end.Lost, "launcher ended by itself") {
+			t.Errorf("exit: %+v", end)
+		}
+	})
+}
+
+func TestSignalsReachTheMainProcessOrAll(t *testing.T) {
+	f := newFixture(t)
+	p, out := f.start(sandbox.Request{}, "signals")
+	readLines(t, out, 1)
+	if err := p.Signal(unix.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	if got := readLines(t, out, 1); got[0] != "user defined signal 1" {
+		t.Errorf("first: %q", got)
+	}
+	// The child has no handler: it dies of the signal that goes to all, the main process tells of it.
+	if err := p.SignalAll(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got := readLines(t, out, 2); got[0] != "child terminated" || got[1] != "terminated" {
+		t.Errorf("then: %q", got)
+	}
+	if end := p.Exit(); end.Code != 7 {
+		t.Errorf("exit: %+v", end)
+	}
+	if err := p.Signal(unix.SIGTERM); err != nil {
+		t.Errorf("signal after the end: %v", err)
+	}
+}
+
+func TestAPayloadCannotEndPID1BySignals(t *testing.T) {
+	f := newFixture(t)
+	text, end := f.payload(sandbox.Request{}, "attack-init")
+	if end.Code != 5 || end.Lost != "" || !strings.Contains(text, "survived") {
+		t.Errorf("exit %+v: %s", end, text)
+	}
+	if strings.Contains(text, "sent") {
+		t.Errorf("signals reached PID 1: %s", text)
+	}
+}
+
+func TestAForkBombIsBoundedAndStillReported(t *testing.T) {
+	f := newFixture(t)
+	policy := isolated()
+	policy.Processes = 64
+	text, end := f.payload(sandbox.Request{Policy: policy}, "fork-bomb")
+	got, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		t.Fatalf("%q: %v, %+v", text, err, end)
+	}
+	bound := 64 + 16
+	if os.Getuid() == 0 {
+		bound += 300 // the process ids that the kernel does not reuse
+	}
+	if got < 16 || got > bound {
+		t.Errorf("%d processes, the limit is 64", got)
+	}
+	if end.Lost != "" || end.Code != 0 || end.Leftovers != got {
+		t.Errorf("exit: %+v", end)
+	}
+}
+
+func TestLaunchEndsWithItsContextAndLeavesNothing(t *testing.T) {
+	f := newFixture(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped := errors.New("the daemon stops")
+	cancel(stopped)
+	_, err := f.box.Launch(ctx, sandbox.Request{Policy: isolated(), Path: "/bin/true"})
+	if !errors.Is(err, stopped) && !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if pids := children(t); len(pids) != 0 {
+		t.Errorf("children are left: %v", pids)
+	}
+}
+
+// children of this process, zombies included.
+func children(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", os.Getpid()))
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("this kernel does not list children")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(text))
+}
+
+func TestAProgramThatCannotBeStartedIsAClearError(t *testing.T) {
+	f := newFixture(t)
+	text := write(t, filepath.Join(f.tree, "text"), "not a program")
+	for name, r := range map[string]sandbox.Request{
+		"missing":        {Path: "/usr/bin/does-not-exist"},
+		"not in PATH":    {Path: "does-not-exist"},
+		"not executable": {Path: text, Tree: f.writable()},
+		"hidden":         {Path: write(t, filepath.Join(f.home, "tool"), "#!/bin/sh\n")},
+		"no directory":   {Path: "/bin/true", Dir: "/no/such/directory"},
+	} {
+		r.Policy = isolated()
+		_, err := f.box.Launch(deadline(t), r)
+		if !fault.Is(err, fault.PluginStart) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestKillWithoutTimeDoesNotClaimAProof(t *testing.T) {
+	f := newFixture(t)
+	p := f.launch(sandbox.Request{Path: "/bin/sleep", Argv: []string{"sleep", "1000"}})
+	// A stopped watcher is not to be had from outside, so the time is: none.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	d, err := p.Kill(ctx)
+	if d.Proved != (err == nil) {
+		t.Errorf("proved %v with %v", d.Proved, err)
+	}
+	if d, err := p.Kill(deadline(t)); err != nil || !d.Proved {
+		t.Errorf("then: %+v, %v", d, err)
+	}
+}

@@ -1,0 +1,220 @@
+package sandbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox"
+)
+
+// runPayload is the confined side of the tests.
+func runPayload(name string, args []string) int {
+	switch name {
+	case "attempts":
+		return tryAll(args)
+	case "daemonise":
+		return daemonise(args)
+	case "grandchild":
+		return grandchild()
+	case "fork-bomb":
+		return forkBomb()
+	case "descriptors":
+		return listDescriptors()
+	case "serve":
+		return serveOnce(args[0])
+	case "environment":
+		fmt.Println(strings.Join(os.Environ(), "\n"))
+		return 0
+	case "signals":
+		return countSignals()
+	case "attack-init":
+		return attackInit()
+	case "echo":
+		if _, err := io.Copy(os.Stdout, os.Stdin); err != nil {
+			return 1
+		}
+		return 0
+	case "exit":
+		code, err := strconv.Atoi(args[0])
+		if err != nil {
+			return 99
+		}
+		return code
+	}
+	fmt.Fprintln(os.Stderr, "no payload", name)
+	return 98
+}
+
+// daemonise leaves args[0] processes behind that have nothing to do with it any more: each has its own
+// session and no living parent but PID 1. With a second argument it waits instead of ending.
+func daemonise(args []string) int {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return 97
+	}
+	for range n {
+		// The child starts the grandchild and ends, so the grandchild is an orphan.
+		child := exec.Command("/proc/self/exe", payloadArg, "grandchild", "fork")
+		child.Stdout = os.Stdout
+		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := child.Run(); err != nil {
+			fmt.Println("fork:", err)
+			return 96
+		}
+	}
+	if len(args) > 1 {
+		select {}
+	}
+	return 0
+}
+
+// grandchild is both the child, which forks and ends, and the orphan, which says so and stays.
+func grandchild() int {
+	if len(os.Args) > 3 {
+		orphan := exec.Command("/proc/self/exe", payloadArg, "grandchild")
+		orphan.Stdout = os.Stdout
+		orphan.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := orphan.Start(); err != nil {
+			return 95
+		}
+		return 0
+	}
+	signal.Ignore(unix.SIGTERM, unix.SIGHUP, unix.SIGINT)
+	fmt.Println("ready")
+	select {}
+}
+
+// forkBomb starts shells until it may not, and says how many it got.
+func forkBomb() int {
+	started := 0
+	for range 5000 {
+		pid, err := syscall.ForkExec("/bin/sleep", []string{"sleep", "1000"}, &syscall.ProcAttr{})
+		if err != nil || pid <= 0 {
+			break
+		}
+		started++
+	}
+	fmt.Println(started)
+	return 0
+}
+
+func listDescriptors() int {
+	dir, err := os.Open("/proc/self/fd")
+	if err != nil {
+		return 1
+	}
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return 1
+	}
+	own := strconv.Itoa(int(dir.Fd()))
+	slices.Sort(names)
+	for _, n := range names {
+		if n == own {
+			continue
+		}
+		target, err := os.Readlink("/proc/self/fd/" + n)
+		if err != nil || strings.HasPrefix(target, "anon_inode:") { // the runtime's own
+			continue
+		}
+		fmt.Println(n, target)
+	}
+	return 0
+}
+
+// serveOnce answers one connection on a unix socket, as a plugin does.
+func serveOnce(path string) int {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("listening")
+	c, err := l.Accept()
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	_, err = io.WriteString(c, "hello from inside")
+	if err := errors.Join(err, c.Close(), l.Close()); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// countSignals starts a child that ends at a signal, and tells of each signal until SIGTERM.
+func countSignals() int {
+	got := make(chan os.Signal, 8)
+	signal.Notify(got, unix.SIGUSR1, unix.SIGTERM)
+	child := exec.Command("/bin/sleep", "1000")
+	if err := child.Start(); err != nil {
+		return 1
+	}
+	fmt.Println("ready")
+	fmt.Println(<-got)
+	err := child.Wait()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		fmt.Println("child", ended.Sys().(syscall.WaitStatus).Signal())
+	}
+	fmt.Println(<-got)
+	return 7
+}
+
+// attackInit sends PID 1 everything there is.
+func attackInit() int {
+	for sig := unix.Signal(1); sig < 65; sig++ {
+		if err := unix.Kill(1, sig); err == nil {
+			fmt.Println("sent", sig)
+		}
+	}
+	fmt.Println("survived")
+	return 5
+}
+
+// runOutside is a process that is not confined: a daemon that will be killed, or one whose kernel lacks
+// something.
+func runOutside(name string, args []string) int {
+	switch name {
+	case "daemon":
+		return runDaemon(args)
+	case "masked":
+		return runMasked(args)
+	}
+	return 98
+}
+
+// runDaemon launches something that leaves many processes, and waits to be killed.
+func runDaemon(args []string) int {
+	state, home, tree := args[0], args[1], args[2]
+	box, err := sandbox.New(sandbox.Options{Launcher: os.Getenv(launcherVariable), StateDir: state, Home: home})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	program, err := sealSelf()
+	if err != nil {
+		return 1
+	}
+	_, err = box.Launch(context.Background(), sandbox.Request{
+		Policy: isolated(), Tree: sandbox.Tree{Path: tree, Mode: sandbox.TreeWritable}, Program: program,
+		Argv: []string{"payload", payloadArg, "daemonise", args[3], "stay"}, Stdout: os.Stdout,
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	select {}
+}
