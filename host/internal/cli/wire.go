@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"syscall"
 
 	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/internal/daemon"
@@ -28,7 +27,7 @@ func Program() App {
 func (o DaemonOptions) toDaemon() daemon.Options {
 	d := daemon.Options{
 		Source: o.Source, Host: o.Host, Socket: o.Socket, Libexec: o.Libexec, Lock: o.Lock, Version: o.Version, UID: o.UID,
-		Stderr: o.Stderr, Reload: o.Reload, Become: become,
+		Stderr: o.Stderr, Reload: o.Reload, Argv: os.Args, Environ: kept(),
 	}
 	if o.Ready != nil {
 		d.Ready = func(r daemon.Ready) { o.Ready(r.Socket, r.Address) }
@@ -49,15 +48,15 @@ func describe(ctx context.Context, o DaemonOptions, p pluginlock.Program) (plugi
 	return facts, nil
 }
 
-// become executes this program anew as the user that the process has become.
-func become(user, home string) error {
-	env := []string{"HOME=" + home, "USER=" + user, "LOGNAME=" + user}
+// kept are the variables that stay when root becomes the user of run_as.
+func kept() []string {
+	var env []string
 	for _, name := range []string{"PATH", "LANG", "TERM", "DRAWSPAN_LIBEXEC", "DRAWSPAN_CONFIG", "DRAWSPAN_SOCKET", "GOROOT", "GOMODCACHE", "GOCACHE", "GOPATH"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}
 	}
-	return syscall.Exec("/proc/self/exe", os.Args, env)
+	return env
 }
 
 // demonstrate runs the demonstration with this very command line and daemon.

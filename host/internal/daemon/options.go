@@ -20,9 +20,10 @@ type Options struct {
 	LogLevel string
 	Stderr   io.Writer // the log's place when no file is declared
 	UID      int       // who the daemon runs as
-	// Become executes the program anew with the environment of the user that it has become (run_as); it
-	// returns only with an error. Nil refuses run_as.
-	Become func(user, home string) error
+	// Argv and Environ are what the program is executed anew with when root becomes run_as; HOME and the
+	// user's name are added.
+	Argv    []string
+	Environ []string
 	// Ready is called once, when the daemon serves. May be nil.
 	Ready func(Ready)
 	// Reload delivers requests to load the configuration again (SIGHUP). May be nil.

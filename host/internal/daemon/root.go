@@ -1,13 +1,11 @@
 package daemon
 
 import (
-	"fmt"
 	"os/user"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/sandbox"
 )
 
 // asUser refuses root without run_as, and with it becomes that user: groups, gid and uid are dropped and
@@ -30,19 +28,8 @@ func asUser(o Options, name string) error {
 	if uid == 0 {
 		return fault.New(fault.RootRefused, "run_as names root").Fix("name an ordinary user")
 	}
-	if o.Become == nil {
-		return fault.New(fault.Internal, "this program cannot become another user")
-	}
-	if err := unix.Setgroups(nil); err != nil {
-		return fmt.Errorf("drop groups: %w", err)
-	}
-	if err := unix.Setresgid(gid, gid, gid); err != nil {
-		return fmt.Errorf("drop group: %w", err)
-	}
-	if err := unix.Setresuid(uid, uid, uid); err != nil {
-		return fmt.Errorf("drop user: %w", err)
-	}
-	return fmt.Errorf("execute as %s: %w", name, o.Become(name, home))
+	env := append([]string{"HOME=" + home, "USER=" + name, "LOGNAME=" + name}, o.Environ...)
+	return sandbox.Become(sandbox.Identity{UID: uid, GID: gid}, o.Argv, env)
 }
 
 // identity finds a user by name or number.
