@@ -83,6 +83,9 @@ func callError(ctx context.Context, call string, err error) error {
 			return refusalOf(st.Message(), detail)
 		}
 	}
+	if _, limited := ctx.Deadline(); limited && st.Code() == codes.DeadlineExceeded {
+		return fmt.Errorf("call %s: %w", call, context.DeadlineExceeded) // the plugin's clock was first
+	}
 	return statusError(call, st)
 }
 

@@ -30,12 +30,12 @@ import (
 
 // This program is its own set of plugins: started by a loader, under a name, it plays that name's part.
 func TestMain(m *testing.M) {
-	if os.Getenv(wire.CookieKey) != "" {
-		play(strings.TrimPrefix(filepath.Base(os.Args[0]), "drawspan-"))
-		os.Exit(0)
-	}
 	if len(os.Args) == 2 && os.Args[1] == "hold-stderr" {
 		<-time.After(30 * time.Second) // a grandchild that holds a pipe; it is killed by its test
+		os.Exit(0)
+	}
+	if os.Getenv(wire.CookieKey) != "" {
+		play(strings.TrimPrefix(filepath.Base(os.Args[0]), "drawspan-"))
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -58,6 +58,12 @@ func play(program string) {
 		os.Stdout.Close()
 		<-time.After(time.Minute)
 	case "slow":
+		<-time.After(time.Minute)
+	case "foreign":
+		for !strings.Contains(listing(dir), "theirs") {
+			<-time.After(10 * time.Millisecond)
+		}
+		fmt.Println("1|1|unix|" + filepath.Join(dir, "theirs") + "|grpc")
 		<-time.After(time.Minute)
 	case "old":
 		fmt.Println("1|99|unix|" + filepath.Join(dir, "x") + "|grpc")
@@ -134,12 +140,24 @@ func (a actor) Run(ctx context.Context, at *sdk.Attempt) (sdk.Result, error) {
 	case "sigkill":
 		mustDo(syscall.Kill(os.Getpid(), syscall.SIGKILL))
 	case "grandchild":
-		cmd := exec.Command("/proc/self/exe", "hold-stderr")
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		mustDo(cmd.Start())
-		mustDo(say(fmt.Sprint(cmd.Process.Pid)))
+		mustDo(say(fmt.Sprint(holdStderr())))
 		<-ctx.Done()
+	case "many":
+		for range 20 {
+			holdStderr()
+		}
+		mustDo(say("spawned"))
+		<-make(chan struct{})
+	case "leave":
+		holdStderr()
+		os.Exit(4)
+	case "read":
+		_, err := os.ReadFile(at.Tree + "/../canary")
+		return sdk.Result{Summary: fmt.Sprint(err)}, nil
+	case "edit":
+		err := os.WriteFile(filepath.Join(at.Tree, "made"), []byte("by the plugin"), 0o644)
+		dir, _ := os.Getwd()
+		return sdk.Result{Summary: dir}, err
 	case "hang":
 		mustDo(say("hanging"))
 		<-ctx.Done()
@@ -171,6 +189,15 @@ func (a actor) Run(ctx context.Context, at *sdk.Attempt) (sdk.Result, error) {
 		mustDo(say("did " + at.Instruction))
 	}
 	return sdk.Result{}, nil
+}
+
+// holdStderr starts a process in a session of its own that holds the plugin's pipes.
+func holdStderr() (pid int) {
+	cmd := exec.Command("/proc/self/exe", "hold-stderr")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	mustDo(cmd.Start())
+	return cmd.Process.Pid
 }
 
 func listing(dir string) string {

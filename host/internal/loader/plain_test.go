@@ -105,7 +105,7 @@ func (p *plainProcess) Kill(ctx context.Context) (work.Death, error) {
 
 // setup is one loader with programs installed under names that choose what they do.
 type setup struct {
-	t      *testing.T
+	t      testing.TB
 	loader *Loader
 	launch *plain
 	dir    string
@@ -129,7 +129,7 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-func newSetup(t *testing.T, programs ...string) *setup {
+func newSetup(t testing.TB, programs ...string) *setup {
 	t.Helper()
 	s := &setup{t: t, launch: &plain{}, dir: t.TempDir(), log: &syncBuffer{}}
 	for _, name := range programs {
@@ -158,7 +158,7 @@ func newSetup(t *testing.T, programs ...string) *setup {
 }
 
 // shortDir is a directory whose path leaves room for a socket's name.
-func shortDir(t *testing.T) string {
+func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "l")
 	if err != nil {
@@ -186,7 +186,7 @@ func (s *setup) install(name string) string {
 	return path
 }
 
-func copyFile(t *testing.T, from, to string) {
+func copyFile(t testing.TB, from, to string) {
 	t.Helper()
 	in, err := os.Open(from)
 	if err != nil {

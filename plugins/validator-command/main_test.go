@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/sdktest"
+	"github.com/drawspan/drawspan/sdk/wire"
+)
+
+func TestContract(t *testing.T) {
+	sdktest.RunValidator(t, sdktest.ValidatorSuite{
+		Manifest: manifest, New: func() any { return command{} },
+		Config: json.RawMessage(`{"run":["ls"]}`), Files: map[string]string{"a/b": "x"}, Want: sdk.Pass,
+	})
+}
+
+func check(t *testing.T, ctx context.Context, config, tree string) (sdk.Verdict, string) {
+	t.Helper()
+	h := sdktest.Serve(t, manifest, command{})
+	h.Configure(t, json.RawMessage(config))
+	var out strings.Builder
+	v, err := h.Client.Check(ctx, sdk.Check{Tree: tree, Gate: "g"}, func(_ string, p []byte) error { out.Write(p); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, out.String()
+}
+
+func TestTheExitCodeDecides(t *testing.T) {
+	for config, want := range map[string]struct {
+		outcome sdk.Outcome
+		code    int
+		signal  string
+		message string
+	}{
+		`{"run":["true"]}`:                                  {sdk.Pass, 0, "", ""},
+		`{"run":["false"]}`:                                 {sdk.Fail, 1, "", "false exited with code 1"},
+		`{"run":["false"],"ok_codes":[1]}`:                  {sdk.Pass, 1, "", ""},
+		`{"run":["true"],"ok_codes":[1]}`:                   {sdk.Fail, 0, "", "true exited with code 0"},
+		`{"run":["sh","-c","echo why; exit 3"]}`:            {sdk.Fail, 3, "", "why"},
+		`{"run":["sh","-c","echo why; kill -11 $$"]}`:       {sdk.Fail, -1, "SIGSEGV", "sh was ended by SIGSEGV\nwhy"},
+		`{"run":["/no/such/program"]}`:                      {sdk.Error, 0, "", ""},
+		`{"run":["true"],"dir":"no/such/dir"}`:              {sdk.Error, 0, "", ""},
+		`{"run":["test","-e","here"],"dir":"sub"}`:          {sdk.Pass, 0, "", ""},
+		`{"run":["sh","-c","test $A = b"],"env":{"A":"b"}}`: {sdk.Pass, 0, "", ""},
+	} {
+		tree := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(tree, "sub", "here"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		v, _ := check(t, t.Context(), config, tree)
+		if v.Outcome != want.outcome || want.outcome != sdk.Error && v.Message != want.message {
+			t.Errorf("%s: verdict = %+v, want %+v", config, v, want)
+		}
+		if want.outcome == sdk.Error {
+			if v.Message == "" {
+				t.Errorf("%s: an error without a message", config)
+			}
+			continue
+		}
+		var declared struct{ Run []string }
+		if err := json.Unmarshal([]byte(config), &declared); err != nil {
+			t.Fatal(err)
+		}
+		if v.Ran == nil || v.Ran.ExitCode != want.code || v.Ran.Signal != want.signal || v.Ran.Duration <= 0 ||
+			!slices.Equal(v.Ran.Argv, declared.Run) {
+			t.Errorf("%s: ran = %+v", config, v.Ran)
+		}
+	}
+}
+
+func TestTheOutputIsStreamedWhole(t *testing.T) {
+	v, out := check(t, t.Context(), `{"run":["seq","1","50000"]}`, t.TempDir())
+	if v.Outcome != sdk.Pass || !strings.HasSuffix(out, "49999\n50000\n") || strings.Count(out, "\n") != 50000 {
+		t.Errorf("verdict = %+v, %d bytes of output", v, len(out))
+	}
+}
+
+func TestAProgramThatIsStoppedIsNotEvaluated(t *testing.T) {
+	c := command{}
+	ctx, cancel := context.WithCancel(t.Context())
+	v, err := c.Check(ctx, &sdk.Check{
+		Tree: t.TempDir(), Config: json.RawMessage(`{"run":["sh","-c","echo started; sleep 60"],"ok_codes":[0,130]}`),
+		Output: func(string, []byte) error { cancel(); return nil },
+	})
+	if err != nil || v.Outcome != sdk.Error {
+		t.Errorf("verdict = %+v, %v, want error", v, err)
+	}
+}
+
+// F9: a command line is not split, and no shell reads it.
+func TestF9_ArgumentsAreTakenAsTheyAreDeclared(t *testing.T) {
+	v, out := check(t, t.Context(), `{"run":["printf","%s|","a b","| grep x","$HOME","'q'"]}`, t.TempDir())
+	if v.Outcome != sdk.Pass || out != "a b|| grep x|$HOME|'q'|" {
+		t.Errorf("verdict = %+v, output %q", v, out)
+	}
+}
+
+func TestAConfigThatCannotRunIsRefused(t *testing.T) {
+	for config, attribute := range map[string]string{
+		`{"run":[]}`:                     "run",
+		`{"run":"go test"}`:              "run",
+		`{"run":["a"],"dir":"../x"}`:     "dir",
+		`{"run":["a"],"dir":"/x"}`:       "dir",
+		`{"run":["a"],"env":{"A=":"x"}}`: "env",
+		`{"run":["a"],"ok_codes":[0.5]}`: "ok_codes",
+		`{"run":["a"],"shell":true}`:     "shell",
+		"{\"run\":[\"a\\u0000\"]}":       "run",
+	} {
+		h := sdktest.Serve(t, manifest, command{})
+		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
+		if refusal.Config[0].Attribute != attribute {
+			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/drawspan/drawspan/sdk"
+)
+
+// judge collects the offences of one change.
+type judge struct {
+	rules    []sdk.Paths
+	refuse   []string
+	tree     string
+	findings []sdk.Finding
+}
+
+// The git modes that matter here.
+const (
+	modeExec    = "100755"
+	modeLink    = "120000"
+	modeGitlink = "160000"
+)
+
+// change judges one changed path, and both of a rename.
+func (j *judge) change(c sdk.Change) {
+	touched := []string{c.Path}
+	if c.OldPath != "" && c.OldPath != c.Path {
+		touched = append(touched, c.OldPath)
+	}
+	for _, p := range touched {
+		for _, r := range j.rules {
+			j.scope(p, r)
+		}
+	}
+	if c.Op != "delete" {
+		j.mode(c)
+	}
+}
+
+func (j *judge) add(rule, path, format string, args ...any) {
+	f := sdk.Finding{Rule: "paths/" + rule, Severity: "error", Path: path, Message: fmt.Sprintf(format, args...)}
+	f.Fingerprint = f.Rule + ":" + path
+	if !slices.ContainsFunc(j.findings, func(g sdk.Finding) bool { return g.Rule == f.Rule && g.Path == f.Path }) {
+		j.findings = append(j.findings, f)
+	}
+}
+
+// scope holds a path to one set of rules. Forbidden is forbidden in every case: on some file systems
+// .GitHub is .github.
+func (j *judge) scope(p string, r sdk.Paths) {
+	if len(r.Write) > 0 && !slices.ContainsFunc(r.Write, func(glob string) bool { return doublestar.MatchUnvalidated(glob, p) }) {
+		j.add("write", p, "may not be changed: only %s may", strings.Join(r.Write, ", "))
+	}
+	folded := strings.ToLower(p)
+	for _, glob := range r.Forbid {
+		if doublestar.MatchUnvalidated(glob, p) || doublestar.MatchUnvalidated(strings.ToLower(glob), folded) {
+			j.add("forbid", p, "must not be changed: %s is forbidden", glob)
+			return
+		}
+	}
+}
+
+// mode judges what a path has become.
+func (j *judge) mode(c sdk.Change) {
+	switch {
+	case c.NewMode == modeGitlink && slices.Contains(j.refuse, refuseGitlinks):
+		j.add("gitlink", c.Path, "is a submodule entry")
+	case c.NewMode == modeExec && c.OldMode != modeExec && slices.Contains(j.refuse, refuseExec):
+		j.add("exec", c.Path, "has become executable")
+	case c.NewMode == modeLink && slices.Contains(j.refuse, refuseSymlinks):
+		if target, out := leadsOut(j.tree, c.Path); out {
+			j.add("symlink-out", c.Path, "is a symbolic link that does not stay in the tree: %q", target)
+		}
+	}
+}
+
+// leadsOut tells whether a symbolic link of the tree points outside it: by its text, or by what the
+// kernel would make of it over other links on the way. What cannot be judged leads out.
+func leadsOut(tree, link string) (target string, out bool) {
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return "", true
+	}
+	defer root.Close()
+	name := filepath.FromSlash(link)
+	target, err = root.Readlink(name)
+	if err != nil {
+		return "", true
+	}
+	to := path.Join(path.Dir(link), filepath.ToSlash(target))
+	if path.IsAbs(target) || to == ".." || strings.HasPrefix(to, "../") {
+		return target, true
+	}
+	if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return target, true
+	}
+	return target, false
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/sdktest"
+	"github.com/drawspan/drawspan/sdk/wire"
+)
+
+func TestContract(t *testing.T) {
+	sdktest.RunValidator(t, sdktest.ValidatorSuite{
+		Manifest: manifest, New: func() any { return paths{} }, Want: sdk.Fail,
+		Config:  json.RawMessage(`{"forbid":["secret/**"]}`),
+		Changes: []sdk.Change{{Path: "a.go", Op: "modify"}, {Path: "secret/\xff\n", Op: "add"}},
+	})
+}
+
+func judged(t *testing.T, config string, c sdk.Check) sdk.Verdict {
+	t.Helper()
+	h := sdktest.Serve(t, manifest, paths{})
+	h.Configure(t, json.RawMessage(config))
+	v, err := h.Client.Check(t.Context(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// offences are the findings as "rule path".
+func offences(v sdk.Verdict) []string {
+	var all []string
+	for _, f := range v.Findings {
+		all = append(all, strings.TrimPrefix(f.Rule, "paths/")+" "+f.Path)
+	}
+	return all
+}
+
+func modified(names ...string) []sdk.Change {
+	var all []sdk.Change
+	for _, n := range names {
+		all = append(all, sdk.Change{Path: n, Op: "modify", OldMode: "100644", NewMode: "100644"})
+	}
+	return all
+}
+
+func TestF2b_EveryChangedPathIsHeldToEveryRule(t *testing.T) {
+	for name, c := range map[string]struct {
+		config  string
+		rules   []sdk.Paths
+		changes []sdk.Change
+		want    []string
+	}{
+		"no change":                 {`{"write":["a"]}`, nil, nil, nil},
+		"no rules":                  {`{}`, nil, modified("a", "b/c"), nil},
+		"a star does not cross":     {`{"write":["src/*"]}`, nil, modified("src/a.go", "src/b/c.go", "src"), []string{"write src/b/c.go", "write src"}},
+		"two stars do":              {`{"write":["src/**"]}`, nil, modified("src/a.go", "src/b/c.go", "srcs/x"), []string{"write srcs/x"}},
+		"a directory's rule":        {`{"forbid":[".github/**"]}`, nil, modified(".github", ".github/workflows/x.yml", "docs/.github/x"), []string{"forbid .github", "forbid .github/workflows/x.yml"}},
+		"an extension":              {`{"forbid":["**/*.pem"]}`, nil, modified("a.pem", "x/y/b.pem", "c.pem.txt"), []string{"forbid a.pem", "forbid x/y/b.pem"}},
+		"forbid wins":               {`{"write":["**"],"forbid":["go.mod"]}`, nil, modified("go.mod", "x/go.mod"), []string{"forbid go.mod"}},
+		"forbid ignores case":       {`{"forbid":[".github/**","Makefile"]}`, nil, modified(".GitHub/x", "makefile", "MAKEFILE"), []string{"forbid .GitHub/x", "forbid makefile", "forbid MAKEFILE"}},
+		"write does not":            {`{"write":["src/**"]}`, nil, modified("SRC/x"), []string{"write SRC/x"}},
+		"every set must be content": {`{"write":["a/**","b/**"]}`, []sdk.Paths{{Write: []string{"a/**"}}, {Forbid: []string{"a/x"}}}, modified("a/1", "b/1", "a/x"), []string{"write b/1", "forbid a/x"}},
+		"the workspace's alone":     {``, []sdk.Paths{{Write: []string{"a/**"}, Forbid: []string{"**/b"}}}, modified("a/b", "c"), []string{"forbid a/b", "write c"}},
+		"a rename has two paths":    {`{"write":["a/**"]}`, nil, []sdk.Change{{Path: "a/x", OldPath: "b/x", Op: "rename"}}, []string{"write b/x"}},
+		"a deletion counts":         {`{"forbid":["a"]}`, nil, []sdk.Change{{Path: "a", Op: "delete", OldMode: "100644", NewMode: "000000"}}, []string{"forbid a"}},
+		"names are bytes":           {`{"write":["ok/**"]}`, nil, modified("ok/\xff\xfe", "o\nk", "ok/..", "{ok}"), []string{"write o\nk", "write {ok}"}},
+		"alternatives":              {`{"write":["{cmd,pkg}/**"]}`, nil, modified("cmd/x", "pkg/y", "src/z"), []string{"write src/z"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := judged(t, c.config, sdk.Check{Changes: c.changes, Paths: c.rules, Tree: t.TempDir()})
+			want := sdk.Pass
+			if len(c.want) > 0 {
+				want = sdk.Fail
+			}
+			got := offences(v)
+			slices.Sort(got)
+			slices.Sort(c.want)
+			if v.Outcome != want || !slices.Equal(got, c.want) {
+				t.Errorf("%s with %q, want %q", v.Outcome, got, c.want)
+			}
+			if want == sdk.Fail && (v.Message == "" || v.Findings[0].Severity != "error") {
+				t.Errorf("verdict = %+v", v)
+			}
+		})
+	}
+}
+
+func TestSymbolicLinksMustStayInside(t *testing.T) {
+	tree := filepath.Join(t.TempDir(), "tree")
+	for _, dir := range []string{"a/b", "sub"} {
+		if err := os.MkdirAll(filepath.Join(tree, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	links := map[string]string{
+		"inside": "a/b", "up": "a/../sub", "a/b/deep": "../../sub", "dangling": "not/there", "self": "self-not", "here": ".",
+		"absolute": "/etc/passwd", "parent": "..", "a/climb": "../../x", "a/home": "/home", "proc": "/proc/self/root",
+		"hop": "a/hop/../../x", "a/hop": "../sub", "top": "a/top", "a/top": "..", "over": "a/top/../x", "loop": "loop",
+		"later": "not/../../x",
+	}
+	var changes []sdk.Change
+	for name, target := range links {
+		if err := os.Symlink(target, filepath.Join(tree, name)); err != nil {
+			t.Fatal(err)
+		}
+		changes = append(changes, sdk.Change{Path: name, Op: "add", OldMode: "000000", NewMode: "120000"})
+	}
+	// A link that the tree does not have cannot be judged.
+	changes = append(changes, sdk.Change{Path: "missing", Op: "add", NewMode: "120000"})
+	v := judged(t, `{}`, sdk.Check{Changes: changes, Tree: tree})
+	got := offences(v)
+	slices.Sort(got)
+	want := []string{
+		"symlink-out a/climb", "symlink-out a/home", "symlink-out absolute", "symlink-out hop", "symlink-out later", "symlink-out loop",
+		"symlink-out missing", "symlink-out over", "symlink-out parent", "symlink-out proc",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if v := judged(t, `{"refuse":[]}`, sdk.Check{Changes: changes, Tree: tree}); v.Outcome != sdk.Pass {
+		t.Errorf("with nothing refused: %+v", v)
+	}
+}
+
+func TestKindsOfChangeAreRefusedAsDeclared(t *testing.T) {
+	changes := []sdk.Change{
+		{Path: "module", Op: "add", OldMode: "000000", NewMode: "160000"},
+		{Path: "script", Op: "mode", OldMode: "100644", NewMode: "100755"},
+		{Path: "new", Op: "add", OldMode: "000000", NewMode: "100755"},
+		{Path: "was", Op: "modify", OldMode: "100755", NewMode: "100755"},
+		{Path: "gone", Op: "delete", OldMode: "160000", NewMode: "000000"},
+	}
+	for config, want := range map[string][]string{
+		`{}`:                             {"gitlink module"},
+		`{"refuse":["exec"]}`:            {"exec script", "exec new"},
+		`{"refuse":["gitlinks","exec"]}`: {"gitlink module", "exec script", "exec new"},
+		`{"refuse":[]}`:                  nil,
+	} {
+		if got := offences(judged(t, config, sdk.Check{Changes: changes, Tree: t.TempDir()})); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", config, got, want)
+		}
+	}
+}
+
+func TestAGlobThatCouldNotMatchIsRefused(t *testing.T) {
+	for config, attribute := range map[string]string{
+		`{"write":["["]}`:         "write",
+		`{"forbid":["a{b"]}`:      "forbid",
+		`{"write":["docs/"]}`:     "write",
+		`{"write":["./docs"]}`:    "write",
+		`{"forbid":["/etc/**"]}`:  "forbid",
+		`{"forbid":["../x"]}`:     "forbid",
+		`{"forbid":[".."]}`:       "forbid",
+		`{"forbid":["a//b"]}`:     "forbid",
+		`{"write":[""]}`:          "write",
+		`{"refuse":["symlinks"]}`: "refuse",
+		`{"wirte":["a"]}`:         "wirte",
+		`{"write":"a"}`:           "write",
+	} {
+		h := sdktest.Serve(t, manifest, paths{})
+		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
+		if refusal.Config[0].Attribute != attribute {
+			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
+		}
+	}
+}
+
+func TestRulesThatAreNoGlobsAreNotEvaluated(t *testing.T) {
+	v := judged(t, `{}`, sdk.Check{Changes: modified("a"), Paths: []sdk.Paths{{Forbid: []string{"["}}}, Tree: t.TempDir()})
+	if v.Outcome != sdk.Error {
+		t.Errorf("verdict = %+v, want error", v)
+	}
+}
+
+func FuzzScope(f *testing.F) {
+	f.Add("src/**", "src/a.go")
+	f.Add("**/*.pem", "a.pem")
+	f.Add("{a,b}/[c-d]?", "a/cx")
+	f.Add("a\\*", "a*")
+	f.Fuzz(func(t *testing.T, glob, name string) {
+		if checkGlob(glob) != "" {
+			return
+		}
+		allow := judge{rules: []sdk.Paths{{Write: []string{glob}}}}
+		allow.change(sdk.Change{Path: name, Op: "modify"})
+		forbid := judge{rules: []sdk.Paths{{Forbid: []string{glob}}}}
+		forbid.change(sdk.Change{Path: name, Op: "modify"})
+		// What may be written by a glob is forbidden by the same glob.
+		if len(allow.findings) == 0 && len(forbid.findings) == 0 {
+			t.Errorf("%q both allows %q and does not forbid it", glob, name)
+		}
+	})
+}
