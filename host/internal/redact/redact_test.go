@@ -158,7 +158,7 @@ func TestASecretOfSeveralLinesIsMaskedLineByLine(t *testing.T) {
 	}
 }
 
-// F42 of the fault catalogue: a secret that is split across two writes.
+// Number 42 of the fault catalogue: a secret that is split across two writes.
 func TestASecretSplitAcrossWritesIsMasked(t *testing.T) {
 	r := mustNew(t, Secret{"db", canary})
 	for _, form := range []string{canary, base64.StdEncoding.EncodeToString([]byte("k" + canary)), fmt.Sprintf("%q", canary), "ghp_" + strings.Repeat("Z", 40)} {

@@ -92,8 +92,8 @@ func smallDisk(t *testing.T) string {
 	return dir
 }
 
-// F39 of the fault catalogue: the operator collects garbage all the time while attempts run.
-func TestF39_CollectingGarbageInTheOperatorsRepositoryHarmsNoAttempt(t *testing.T) {
+// Number 39 of the fault catalogue: the operator collects garbage all the time while attempts run.
+func TestFault39_CollectingGarbageInTheOperatorsRepositoryHarmsNoAttempt(t *testing.T) {
 	b := newBench(t, map[string]string{"a": "1\n", "d/b": "1\n"})
 	ctx, stop := context.WithCancel(t.Context())
 	var gc, attempts sync.WaitGroup

@@ -41,44 +41,51 @@ func (w *Workspace) kept(attemptID string) (string, error) {
 //
 // Single objects that no ref reaches yet may be collected by a git gc that runs there at the same time.
 // A pack with a keep file may not, so that is how they travel while one runs.
-func (w *Workspace) publish(ctx context.Context, attemptID, commit, objects string) (err error) {
+func (w *Workspace) publish(ctx context.Context, attemptID, commit, objects string) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	var put linked
-	if objects != "" && !w.collecting() {
-		to := filepath.Join(w.origin.dir, "objects")
-		if put, err = linkObjects(ctx, objects, to); err == nil {
-			err = put.writeOut(to)
-		}
-		if errors.Is(err, unix.ENOENT) {
-			put, err = linked{}, nil // collected under our hands; the look below finds out
-		}
-		if err != nil {
-			return fmt.Errorf("hand objects of %s to the repository: %w", attemptID, err)
-		}
+	put, err := w.hand(ctx, objects)
+	if err != nil {
+		return fmt.Errorf("hand objects of %s to the repository: %w", attemptID, err)
 	}
-	release := func() error { return nil }
-	if whole, err := w.whole(ctx, commit); err != nil {
+	whole, err := w.whole(ctx, commit)
+	if err != nil {
 		return err
-	} else if !whole || w.collecting() {
-		if release, err = w.send(ctx, commit); err != nil {
-			return err
-		}
 	}
-	if err := w.point(ctx, attemptID, commit); err != nil {
-		return errors.Join(err, release())
+	done := false
+	if whole && !w.collecting() {
+		// A collection that began just now may take the objects away; then there is no ref.
+		done = w.point(ctx, attemptID, commit) == nil
 	}
-	if err := release(); err != nil {
-		return fmt.Errorf("let go of the pack of %s: %w", attemptID, err)
-	}
-	if !w.collecting() && put.present(filepath.Join(w.origin.dir, "objects")) {
+	if done && !w.collecting() && put.present(filepath.Join(w.origin.dir, "objects")) {
 		return nil
 	}
-	if release, err = w.send(ctx, commit); err != nil {
+	release, err := w.send(ctx, commit)
+	if err != nil {
 		return err
 	}
-	return release()
+	if !done {
+		err = w.point(ctx, attemptID, commit)
+	}
+	return errors.Join(err, release())
+}
+
+// hand puts the objects of a directory into the operator's repository one by one, unless a collection
+// runs there.
+func (w *Workspace) hand(ctx context.Context, objects string) (linked, error) {
+	if objects == "" || w.collecting() {
+		return linked{}, nil
+	}
+	to := filepath.Join(w.origin.dir, "objects")
+	put, err := linkObjects(ctx, objects, to)
+	if err == nil {
+		err = put.writeOut(to)
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return linked{}, nil // collected under our hands; whoever looks for them finds out
+	}
+	return put, err
 }
 
 // collecting reports whether git gc runs in the operator's repository.
