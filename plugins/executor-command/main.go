@@ -93,21 +93,25 @@ func (command) Run(ctx context.Context, a *sdk.Attempt) (sdk.Result, error) {
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	env := variables(s.Env)
+	set := s.Env
 	if s.File {
 		path, err := stepFile(a.Instruction)
 		if err != nil {
 			return sdk.Result{}, err
 		}
 		defer os.Remove(path) //nolint:errcheck // the private directory goes with the sandbox
-		env = append(env, StepFileKey+"="+path)
+		set = maps.Clone(s.Env)
+		if set == nil {
+			set = map[string]string{}
+		}
+		set[StepFileKey] = path
 	}
 	// What is told after a cancellation is told all the same.
 	tell := context.WithoutCancel(ctx)
 	if err := emit(tell, a, sdk.EventToolStarted, map[string]any{"kind": "execute", "title": s.Program[0], "input": s.Program}); err != nil {
 		return sdk.Result{}, err
 	}
-	c := tool.Command{Argv: s.Program, Dir: a.Tree, Env: env, Output: func(stream string, p []byte) error {
+	c := tool.Command{Argv: s.Program, Dir: a.Tree, Env: tool.Environ(os.Environ(), set), Output: func(stream string, p []byte) error {
 		return a.Host.Emit(tell, sdk.Log(stream, p))
 	}}
 	if s.Stdin == nil || *s.Stdin {
@@ -164,14 +168,6 @@ func result(s settings, r tool.Result) sdk.Result {
 		}
 	}
 	return out
-}
-
-func variables(env map[string]string) []string {
-	var pairs []string
-	for _, key := range slices.Sorted(maps.Keys(env)) {
-		pairs = append(pairs, key+"="+env[key])
-	}
-	return pairs
 }
 
 // stepFile writes the step's text where only this attempt can read it.

@@ -15,7 +15,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -90,11 +90,7 @@ func (command) Check(ctx context.Context, c *sdk.Check) (sdk.Verdict, error) {
 	if err != nil {
 		return sdk.Verdict{}, err
 	}
-	var env []string
-	for _, key := range slices.Sorted(maps.Keys(s.Env)) {
-		env = append(env, key+"="+s.Env[key])
-	}
-	r, err := tool.Run(ctx, tool.Command{Argv: s.Run, Dir: filepath.Join(c.Tree, s.Dir), Env: env, Output: c.Output})
+	r, err := tool.Run(ctx, tool.Command{Argv: s.Run, Dir: filepath.Join(c.Tree, s.Dir), Env: tool.Environ(os.Environ(), s.Env), Output: c.Output})
 	if err != nil {
 		return sdk.Verdict{}, err
 	}

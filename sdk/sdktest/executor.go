@@ -31,7 +31,7 @@ func RunExecutor(t *testing.T, s ExecutorSuite) {
 		_, err := c.Execute(t.Context(), s.attempt(t, s.Text), (&Recorder{}).Take)
 		return err
 	}
-	runBase(t, "executor", s.Manifest, s.New, s.Config, start)
+	base{"executor", s.Manifest, s.New, s.Config, start}.run(t)
 	t.Run("an attempt ends with one result and a stream that keeps the protocol", func(t *testing.T) {
 		h := Serve(t, s.Manifest, s.New())
 		h.Configure(t, s.Config)

@@ -31,7 +31,7 @@ func RunValidator(t *testing.T, s ValidatorSuite) {
 		_, err := c.Check(t.Context(), s.check(t, t.TempDir()), ignore)
 		return err
 	}
-	runBase(t, "validator", s.Manifest, s.New, s.Config, start)
+	base{"validator", s.Manifest, s.New, s.Config, start}.run(t)
 	t.Run("the same tree gets the same verdict, and stays as it was", func(t *testing.T) {
 		tree := t.TempDir()
 		check := s.check(t, tree)

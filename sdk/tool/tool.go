@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +21,7 @@ import (
 type Command struct {
 	Argv  []string  // the program and its arguments; never a shell line
 	Dir   string    // where it runs; "" is where the plugin runs
-	Env   []string  // set in addition to Environ, "KEY=value"
+	Env   []string  // its whole environment, "KEY=value"; see Environ
 	Stdin io.Reader // nil is /dev/null
 	// Output takes the output in order, one call at a time, at most sdk.MaxLog bytes each, which are only
 	// valid during the call. An error ends the program.
@@ -56,7 +58,7 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	}
 	r := &running{output: c.Output, failed: make(chan struct{})}
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
-	cmd.Dir, cmd.Env = c.Dir, append(Environ(), c.Env...)
+	cmd.Dir, cmd.Env = c.Dir, append([]string{}, c.Env...) // nil would mean the plugin's own
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := r.connect(cmd, c.Stdin)
 	if err != nil {
@@ -91,13 +93,17 @@ func graceOf(c Command) time.Duration {
 	return defaultGrace
 }
 
-// Environ is the plugin's environment without the variables of the plugin protocol.
-func Environ() []string {
+// Environ is a program's environment: the plugin's own, which main has from os.Environ, without the
+// variables of the plugin protocol, and what is set in addition.
+func Environ(own []string, set map[string]string) []string {
 	var env []string
-	for _, pair := range os.Environ() {
+	for _, pair := range own {
 		if !strings.HasPrefix(pair, "PLUGIN_") && !strings.HasPrefix(pair, "DRAWSPAN_PLUGIN=") {
 			env = append(env, pair)
 		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		env = append(env, key+"="+set[key])
 	}
 	return env
 }

@@ -140,17 +140,16 @@ func TestAProgramThatIgnoresItsStdinIsNotAnError(t *testing.T) {
 }
 
 func TestTheProtocolsVariablesDoNotReachTheProgram(t *testing.T) {
-	t.Setenv("PLUGIN_UNIX_SOCKET_DIR", "/run/plugin")
-	t.Setenv("DRAWSPAN_PLUGIN", "cookie")
-	t.Setenv("KEPT", "yes")
+	t.Setenv("INHERITED", "no")
+	own := []string{"PLUGIN_UNIX_SOCKET_DIR=/run/plugin", "DRAWSPAN_PLUGIN=cookie", "KEPT=yes"}
 	var c collect
 	command := playing("env")
-	command.Dir, command.Env, command.Output = t.TempDir(), []string{"ADDED=1"}, c.take
+	command.Dir, command.Env, command.Output = t.TempDir(), tool.Environ(own, map[string]string{"ADDED": "1"}), c.take
 	if _, err := tool.Run(t.Context(), command); err != nil {
 		t.Fatal(err)
 	}
 	out := c.out["stdout"]
-	if strings.Contains(out, "PLUGIN") || !strings.Contains(out, "KEPT=yes") || !strings.Contains(out, "ADDED=1") ||
+	if strings.Contains(out, "PLUGIN") || strings.Contains(out, "INHERITED") || !strings.Contains(out, "KEPT=yes") || !strings.Contains(out, "ADDED=1") ||
 		!strings.Contains(out, "dir "+command.Dir) {
 		t.Errorf("environment: %s", out)
 	}

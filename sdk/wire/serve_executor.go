@@ -9,12 +9,12 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-type executorService struct {
+type executorFace struct {
 	pb.UnimplementedExecutorServer
 	s *Server
 }
 
-func (x executorService) Start(ctx context.Context, r *pb.StartRequest) (*pb.StartReply, error) {
+func (x executorFace) Start(ctx context.Context, r *pb.StartRequest) (*pb.StartReply, error) {
 	config, err := x.s.ready()
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (s *Server) find(id string) (*attempt, error) {
 	return s.attempt, nil
 }
 
-func (x executorService) Attach(r *pb.AttachRequest, stream grpc.ServerStreamingServer[pb.AttachReply]) error {
+func (x executorFace) Attach(r *pb.AttachRequest, stream grpc.ServerStreamingServer[pb.AttachReply]) error {
 	a, err := x.s.find(r.GetAttemptId())
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (x executorService) Attach(r *pb.AttachRequest, stream grpc.ServerStreaming
 	return a.feed.pump(stream.Context(), interval(r.GetHeartbeatMs()), beat, send, last)
 }
 
-func (x executorService) Input(_ context.Context, r *pb.InputRequest) (*pb.InputReply, error) {
+func (x executorFace) Input(_ context.Context, r *pb.InputRequest) (*pb.InputReply, error) {
 	a, err := x.s.find(r.GetAttemptId())
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ type CancelledError struct{ Reason string }
 // Error is the host's reason.
 func (c *CancelledError) Error() string { return "the host asked to stop: " + c.Reason }
 
-func (x executorService) Cancel(_ context.Context, r *pb.CancelRequest) (*pb.CancelReply, error) {
+func (x executorFace) Cancel(_ context.Context, r *pb.CancelRequest) (*pb.CancelReply, error) {
 	a, err := x.s.find(r.GetAttemptId())
 	if err != nil {
 		return nil, err

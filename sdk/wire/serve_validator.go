@@ -9,12 +9,12 @@ import (
 	"google.golang.org/grpc"
 )
 
-type validatorService struct {
+type validatorFace struct {
 	pb.UnimplementedValidatorServer
 	s *Server
 }
 
-func (v validatorService) Check(r *pb.CheckRequest, stream grpc.ServerStreamingServer[pb.CheckReply]) error {
+func (v validatorFace) Check(r *pb.CheckRequest, stream grpc.ServerStreamingServer[pb.CheckReply]) error {
 	config, err := v.s.ready()
 	if err != nil {
 		return err

@@ -74,12 +74,12 @@ func NewServer(p Plugin, h Hooks) *Server { return &Server{plugin: p, hooks: h} 
 
 // Register puts the services of the plugin's kinds onto a gRPC server.
 func (s *Server) Register(g grpc.ServiceRegistrar) {
-	pb.RegisterBaseServer(g, baseService{s: s})
+	pb.RegisterBaseServer(g, baseFace{s: s})
 	if s.plugin.Executor != nil {
-		pb.RegisterExecutorServer(g, executorService{s: s})
+		pb.RegisterExecutorServer(g, executorFace{s: s})
 	}
 	if s.plugin.Validator != nil {
-		pb.RegisterValidatorServer(g, validatorService{s: s})
+		pb.RegisterValidatorServer(g, validatorFace{s: s})
 	}
 }
 
@@ -130,23 +130,23 @@ func (s *Server) guard(doing string, code func() error) (err error) {
 	return err
 }
 
-type baseService struct {
+type baseFace struct {
 	pb.UnimplementedBaseServer
 	s *Server
 }
 
-func (b baseService) Hello(_ context.Context, r *pb.HelloRequest) (*pb.HelloReply, error) {
+func (b baseFace) Hello(_ context.Context, r *pb.HelloRequest) (*pb.HelloReply, error) {
 	if b.s.hooks.Greeted != nil {
 		b.s.hooks.Greeted(r.GetLogLevel())
 	}
 	return &pb.HelloReply{Sdk: SDKName}, nil
 }
 
-func (b baseService) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeReply, error) {
+func (b baseFace) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeReply, error) {
 	return &pb.DescribeReply{Manifest: manifestToProto(b.s.plugin.Manifest)}, nil
 }
 
-func (b baseService) Configure(ctx context.Context, r *pb.ConfigureRequest) (*pb.ConfigureReply, error) {
+func (b baseFace) Configure(ctx context.Context, r *pb.ConfigureRequest) (*pb.ConfigureReply, error) {
 	config := json.RawMessage(r.GetConfig())
 	if wrong := sdk.CheckConfig(b.s.plugin.Manifest.Config, config); len(wrong) > 0 {
 		return nil, refuseConfig(wrong)
@@ -180,7 +180,7 @@ func refuseConfig(wrong []*sdk.ConfigError) error {
 
 var errShutdown = errors.New("the host ends the plugin")
 
-func (b baseService) Shutdown(context.Context, *pb.ShutdownRequest) (*pb.ShutdownReply, error) {
+func (b baseFace) Shutdown(context.Context, *pb.ShutdownRequest) (*pb.ShutdownReply, error) {
 	b.s.mu.Lock()
 	defer b.s.mu.Unlock()
 	if b.s.attempt != nil {
