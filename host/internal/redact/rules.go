@@ -1,34 +1,24 @@
 package redact
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
-// byteSet is a set of bytes.
-type byteSet [4]uint64
+// charset is a set of bytes, written out.
+type charset string
 
-func (s *byteSet) has(c byte) bool { return s[c>>6]&(1<<(c&63)) != 0 }
-
-func setOf(chars string) *byteSet {
-	var s byteSet
-	for _, c := range []byte(chars) {
-		s[c>>6] |= 1 << (c & 63)
-	}
-	return &s
-}
+func (s charset) has(c byte) bool { return strings.IndexByte(string(s), c) >= 0 }
 
 const (
 	upper    = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	lower    = "abcdefghijklmnopqrstuvwxyz"
 	digits   = "0123456789"
-	alphanum = upper + lower + digits
-)
-
-var (
-	wordSet  = setOf(alphanum + "_")
-	alnumSet = setOf(alphanum)
-	capsSet  = setOf(upper + digits)
-	urlSet   = setOf(alphanum + "_-")
-	tokenSet = setOf(alphanum + "_-.")
-	labelSet = setOf(upper + digits + " ")
+	capsSet  = charset(upper + digits)
+	alnumSet = charset("abcdefghijklmnopqrstuvwxyz" + upper + digits)
+	wordSet  = alnumSet + "_"
+	urlSet   = alnumSet + "_-"
+	tokenSet = alnumSet + "_-."
+	labelSet = capsSet + " "
 )
 
 // rule is a shape of token: a prefix, then at least min bytes of a set; what follows in the set belongs
@@ -37,7 +27,7 @@ type rule struct {
 	name   string
 	prefix string
 	min    int
-	set    *byteSet
+	set    charset
 	word   bool // not in the middle of a word
 	find   func(data []byte) (n int, more bool)
 	block  bool // a private key block: masked up to its end line

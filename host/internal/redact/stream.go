@@ -9,10 +9,10 @@ import (
 // at what follows, so the cuts between writes cannot change it.
 type scan struct {
 	r    *Redactor
-	prev byte     // the byte before the present position; 0 at the start
-	left int      // bytes that a match still covers
-	tail *byteSet // once left is used up, bytes of this set belong to the token too
-	key  int      // bytes that an open private key block may still cover
+	prev byte    // the byte before the present position; 0 at the start
+	left int     // bytes that a match still covers
+	tail charset // once left is used up, bytes of this set belong to the token too
+	key  int     // bytes that an open private key block may still cover
 }
 
 // run appends the masked form of buf to out and says how many bytes of buf it could decide. With final
@@ -44,7 +44,7 @@ func (s *scan) run(out, buf []byte, final bool) ([]byte, int) {
 }
 
 // idle reports whether nothing is being masked.
-func (s *scan) idle() bool { return s.left == 0 && s.key == 0 && s.tail == nil }
+func (s *scan) idle() bool { return s.left == 0 && s.key == 0 && s.tail == "" }
 
 // plain is how many bytes at the start of data begin nothing. The last byte is never among them: what
 // it begins depends on the next.
@@ -66,25 +66,19 @@ func (s *scan) covered(c byte) bool {
 	case s.key > 0:
 		s.key--
 		return true
-	case s.tail != nil && s.tail.has(c):
+	case s.tail.has(c):
 		return true
 	}
-	s.tail = nil
+	s.tail = ""
 	return false
 }
 
 // at looks for a match at the start of data. It returns the mask to write before it, unless the position
 // is covered already, and whether only more data can tell; with final set there is no more.
 func (s *scan) at(data []byte, final bool) (mask string, more bool) {
-	hidden := s.left > 0 || s.key > 0 || (s.tail != nil && s.tail.has(data[0]))
-	if s.key > 0 && s.left == 0 {
-		n, need := matchEnd(data)
-		if need && !final {
-			return "", true
-		}
-		if n > 0 {
-			s.left, s.key = n, 0
-		}
+	hidden := s.left > 0 || s.key > 0 || s.tail.has(data[0])
+	if s.key > 0 && s.left == 0 && s.endKey(data, final) {
+		return "", true
 	}
 	if len(data) == 1 {
 		return "", !final && s.r.startsWith(data[0])
@@ -97,7 +91,7 @@ func (s *scan) at(data []byte, final bool) (mask string, more bool) {
 		return "", true
 	}
 	if n > 0 {
-		s.cover(n, nil)
+		s.cover(n, "")
 	} else if mask, more = s.rule(data, final); more {
 		return "", true
 	}
@@ -107,10 +101,19 @@ func (s *scan) at(data []byte, final bool) (mask string, more bool) {
 	return mask, false
 }
 
-func (s *scan) cover(n int, tail *byteSet) {
+// endKey ends a private key block at its last line. It reports whether only more data can tell.
+func (s *scan) endKey(data []byte, final bool) (more bool) {
+	n, more := matchEnd(data)
+	if n > 0 {
+		s.left, s.key = n, 0
+	}
+	return more && !final
+}
+
+func (s *scan) cover(n int, tail charset) {
 	if n >= s.left {
 		s.left = n
-		if tail != nil {
+		if tail != "" {
 			s.tail = tail
 		}
 	}

@@ -18,25 +18,9 @@ import (
 // Apply fast-forwards a branch of the operator's repository that is checked out nowhere, or makes a new
 // one. It never merges, rewrites or touches files; no hook runs.
 func (w *Workspace) Apply(ctx context.Context, r ApplyRequest) (Applied, error) {
-	branch := heads + strings.TrimPrefix(r.Branch, heads)
-	if err := checkRef(branch); err != nil {
-		return Applied{}, err
-	}
-	if !fullHex(r.Commit) || r.Base != "" && !fullHex(r.Base) {
-		return Applied{}, fault.New(fault.InvalidRequest, "%q is not a full commit id", r.Commit)
-	}
-	if strings.HasPrefix(r.Branch, "refs/") && !strings.HasPrefix(r.Branch, heads) {
-		return Applied{}, fault.New(fault.InvalidRequest, "%q is not a branch", r.Branch)
-	}
-	refs, err := w.originRefs(ctx, branch)
+	done, err := w.target(ctx, r)
 	if err != nil {
 		return Applied{}, err
-	}
-	done := Applied{Branch: branch, After: r.Commit, Made: true}
-	for _, ref := range refs {
-		if ref.Name == branch {
-			done.Before, done.Made = ref.Commit, false
-		}
 	}
 	if done.Before == r.Commit {
 		return done, nil
@@ -55,6 +39,31 @@ func (w *Workspace) Apply(ctx context.Context, r ApplyRequest) (Applied, error) 
 		return Applied{}, err
 	}
 	return done, nil
+}
+
+// target looks at the branch that is to take the commit.
+func (w *Workspace) target(ctx context.Context, r ApplyRequest) (Applied, error) {
+	branch := heads + strings.TrimPrefix(r.Branch, heads)
+	if err := checkRef(branch); err != nil {
+		return Applied{}, err
+	}
+	if strings.HasPrefix(r.Branch, "refs/") && !strings.HasPrefix(r.Branch, heads) {
+		return Applied{}, fault.New(fault.InvalidRequest, "%q is not a branch", r.Branch)
+	}
+	if !fullHex(r.Commit) || r.Base != "" && !fullHex(r.Base) {
+		return Applied{}, fault.New(fault.InvalidRequest, "%q is not a full commit id", r.Commit)
+	}
+	refs, err := w.originRefs(ctx, branch)
+	if err != nil {
+		return Applied{}, err
+	}
+	to := Applied{Branch: branch, After: r.Commit, Made: true}
+	for _, ref := range refs {
+		if ref.Name == branch {
+			to.Before, to.Made = ref.Commit, false
+		}
+	}
+	return to, nil
 }
 
 // free says why a branch may not be set.

@@ -196,8 +196,9 @@ func (c *capture) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	text := commitText{tree, c.t.rec.Start, c.req.Message, c.req.When}
 	if commit == "" {
-		if commit, err = writeCommit(c.objects(), c.repo, tree, c.t.rec.Start, c.req.Message, c.req.When); err != nil {
+		if commit, err = text.write(c.objects(), c.repo.sha256); err != nil {
 			return err
 		}
 	}

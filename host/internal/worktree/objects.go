@@ -218,16 +218,22 @@ func (l linked) present(objects string) bool {
 // maxMessage bounds a commit's message.
 const maxMessage = 64 << 10
 
-// writeCommit writes a commit object into an objects directory and returns its id.
-func writeCommit(objects string, r repo, tree, parent, message string, when time.Time) (string, error) {
-	who := identityName + " <" + identityEmail + "> " + strconv.FormatInt(max(when.Unix(), 0), 10) + " +0000"
-	message = message[:min(len(message), maxMessage)]
+// commitText is what a commit says.
+type commitText struct {
+	tree, parent, message string
+	when                  time.Time
+}
+
+// write writes the commit into an objects directory and returns its id.
+func (c commitText) write(objects string, wide bool) (string, error) {
+	who := identityName + " <" + identityEmail + "> " + strconv.FormatInt(max(c.when.Unix(), 0), 10) + " +0000"
+	message := c.message[:min(len(c.message), maxMessage)]
 	message = strings.ToValidUTF8(strings.ReplaceAll(message, "\x00", ""), "\uFFFD")
-	body := "tree " + tree + "\nparent " + parent + "\nauthor " + who + "\ncommitter " + who + "\n\n" +
+	body := "tree " + c.tree + "\nparent " + c.parent + "\nauthor " + who + "\ncommitter " + who + "\n\n" +
 		strings.TrimRight(message, "\n") + "\n"
 	data := append([]byte("commit "+strconv.Itoa(len(body))+"\x00"), body...)
 	var sum hash.Hash = sha1.New()
-	if r.sha256 {
+	if wide {
 		sum = sha256.New()
 	}
 	sum.Write(data)

@@ -23,23 +23,25 @@ func checkRef(name string) error {
 	if name == "" || len(name) > maxRef {
 		return bad("its length is not between 1 and 255")
 	}
-	if name == "@" || name == "HEAD" || name[0] == '-' || strings.HasPrefix(name, heads+"-") || name == heads+"HEAD" {
+	if short := strings.TrimPrefix(name, heads); short == "@" || short == "HEAD" || strings.HasPrefix(short, "-") {
 		return bad("git gives it another meaning")
 	}
 	if strings.Contains(name, "..") || strings.Contains(name, "@{") || strings.HasSuffix(name, ".") {
 		return bad(`it has "..", "@{" or a dot at the end`)
 	}
-	for _, c := range []byte(name) {
-		if c < 0x20 || c == 0x7f || strings.IndexByte(" ~^:?*[\\", c) >= 0 {
-			return bad("it has a character that git does not allow")
-		}
+	if strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f || strings.ContainsRune(" ~^:?*[\\", r) }) {
+		return bad("it has a character that git does not allow")
 	}
 	for part := range strings.SplitSeq(name, "/") {
-		if part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock") {
+		if !refPart(part) {
 			return bad(`a part of it is empty, begins with a dot or ends with ".lock"`)
 		}
 	}
 	return nil
+}
+
+func refPart(part string) bool {
+	return part != "" && part[0] != '.' && !strings.HasSuffix(part, ".lock")
 }
 
 // fullHex reports whether s is a full object id.
