@@ -117,14 +117,16 @@ func attemptDest(a *work.Attempt) (dest []any, done func()) {
 	}, func() { a.CreatedAt, a.StartedAt, a.EndedAt = from(created), from(started), from(ended) }
 }
 
-// attempt reads an attempt without its parts.
+// attempt reads what a move of an attempt has to know.
 func (c *change) attempt(ctx context.Context, id string) (work.Attempt, error) {
-	var a work.Attempt
-	dest, done := attemptDest(&a)
-	if err := c.w.row(ctx, "SELECT "+attemptColumns+" FROM attempt WHERE id = ?", []any{id}, dest...); err != nil {
+	a := work.Attempt{ID: id}
+	var startedAt int64
+	err := c.w.row(ctx, "SELECT step_id, run_id, workspace, state, version, simulated, started_at FROM attempt WHERE id = ?", []any{id},
+		&a.StepID, &a.RunID, &a.Workspace, &a.State, &a.Version, &a.Simulated, &startedAt)
+	if err != nil {
 		return a, readFault("attempt "+id, err)
 	}
-	done()
+	a.StartedAt = from(startedAt)
 	return a, nil
 }
 
@@ -199,7 +201,7 @@ func (c *change) mayAttempt(ctx context.Context, s work.Step) error {
 		return mustBeOpen(run)
 	}
 	var live string
-	err = c.w.row(ctx, "SELECT id FROM attempt WHERE step_id = ? AND state <> 'ended'", []any{s.ID}, &live)
+	err = c.w.row(ctx, "SELECT id FROM attempt WHERE step_id = ? AND live = 1", []any{s.ID}, &live)
 	if err == nil {
 		return fault.New(fault.Conflict, "step %s has the live attempt %s", s.ID, live).At(s.ID)
 	} else if !errors.Is(err, sql.ErrNoRows) {
@@ -224,7 +226,7 @@ func (c *change) ownText(ctx context.Context, stepID, text string) (string, erro
 }
 
 func (c *change) insertAttempt(ctx context.Context, a work.Attempt) error {
-	err := c.w.exec(ctx, "INSERT INTO attempt ("+attemptColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', '', '', '', '', '', 0, '', ?, ?, 0, 0)",
+	err := c.w.exec(ctx, "INSERT INTO attempt ("+attemptColumns+", live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', '', '', '', '', '', 0, '', ?, ?, 0, 0, 1)",
 		a.ID, a.StepID, a.RunID, a.Workspace, a.N, a.Executor, a.State, a.Version, a.Simulated, ns(a.CreatedAt))
 	if err != nil {
 		return fmt.Errorf("insert attempt: %w", err)
@@ -268,12 +270,10 @@ func (c *change) moveAttempt(ctx context.Context, m work.MoveAttempt) error {
 	if err != nil {
 		return err
 	}
-	simulated := moved.Simulated && !a.Simulated
-	moved.fold(&a, at)
-	if err := c.updateAttempt(ctx, a); err != nil {
+	if err := c.updateAttempt(ctx, a, moved, at); err != nil {
 		return err
 	}
-	if simulated {
+	if moved.Simulated && !a.Simulated {
 		if err := c.w.exec(ctx, "UPDATE step SET simulated = 1 WHERE id = ?", a.StepID); err != nil {
 			return fmt.Errorf("mark step as simulated: %w", err)
 		}
@@ -309,11 +309,33 @@ func (c *change) moveParts(ctx context.Context, id string, m *attemptMoved) erro
 	return nil
 }
 
-func (c *change) updateAttempt(ctx context.Context, a work.Attempt) error {
-	err := c.w.exec(ctx, `UPDATE attempt SET state = ?, version = ?, base_commit = ?, start_commit = ?, level = ?, outcome = ?, reason = ?, message = ?,
-			retryable = ?, cause = ?, simulated = ?, started_at = ?, ended_at = ? WHERE id = ?`,
-		a.State, a.Version, a.Base, a.Start, a.Level, a.Outcome, a.Reason, a.Message, a.Retryable, a.Cause, a.Simulated, ns(a.StartedAt), ns(a.EndedAt), a.ID)
-	if err != nil {
+// updateAttempt writes the columns that the move changes, as fold does.
+func (c *change) updateAttempt(ctx context.Context, a work.Attempt, m attemptMoved, at time.Time) error {
+	u := update{}
+	u.set("state", m.To)
+	u.set("version", m.Version)
+	for _, col := range []struct{ name, value string }{
+		{"base_commit", m.Base}, {"start_commit", m.Start}, {"level", m.Level}, {"outcome", string(m.Outcome)}, {"reason", m.Reason},
+		{"message", m.Message}, {"cause", m.Cause},
+	} {
+		if col.value != "" {
+			u.set(col.name, col.value)
+		}
+	}
+	if m.Retryable {
+		u.set("retryable", 1)
+	}
+	if m.Simulated {
+		u.set("simulated", 1)
+	}
+	switch {
+	case m.To == work.AttemptRunning && a.StartedAt.IsZero():
+		u.set("started_at", ns(at))
+	case m.To == work.AttemptEnded:
+		u.set("ended_at", ns(at))
+		u.set("live", 0)
+	}
+	if err := u.run(ctx, c.w, "attempt", a.ID); err != nil {
 		return fmt.Errorf("move attempt: %w", err)
 	}
 	return nil

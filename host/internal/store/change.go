@@ -132,7 +132,8 @@ const (
 	insertNode = `INSERT INTO node (ix, hash) VALUES (?, ?)`
 )
 
-// grow adds a leaf to the tree and stores the hashes that it makes.
+// grow adds a leaf to the tree and stores the hashes that it makes, row by row: for several rows at once
+// SQLite would build a temporary table, because of the trigger.
 func (c *change) grow(ctx context.Context, leaf audit.Hash) error {
 	ix := c.w.tree.NextNode()
 	for i, h := range c.w.tree.Append(leaf) {

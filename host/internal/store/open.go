@@ -97,7 +97,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	}
 	w.size.Store(w.tree.Size())
 	s.w = w
-	go w.run(context.WithoutCancel(ctx)) // ends with Close
+	go w.attend(context.WithoutCancel(ctx)) // ends with Close
 	return s.genesis(ctx, from, to)
 }
 
@@ -157,8 +157,8 @@ func (s *Store) openReads(ctx context.Context) error {
 func newWriter(s *Store, conn *sql.Conn, o Options) *writer {
 	w := &writer{
 		identity: s.identity, conn: conn, prepared: map[string]*sql.Stmt{}, dir: s.dir, boot: bootID(), log: o.Log, now: o.Now,
-		onCommit: o.OnCommit, every: o.signAfter, chains: map[string]link{}, timer: time.NewTimer(o.signAfter),
-		requests: make(chan *request, maxBatch), quit: make(chan struct{}), done: make(chan struct{}), broken: make(chan struct{}),
+		onCommit: o.OnCommit, every: o.signAfter, beside: -1, chains: map[string]link{}, timer: time.NewTimer(o.signAfter),
+		queue: make(chan *request, maxBatch), poke: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), broken: make(chan struct{}),
 	}
 	w.timer.Stop()
 	return w
@@ -252,50 +252,6 @@ func (s *Store) Checkpoint(ctx context.Context) ([]byte, error) {
 	}
 	return r.note, nil
 }
-
-// submit hands a request to the writer and waits for its answer.
-func (s *Store) submit(ctx context.Context, r *request) error {
-	if s.w == nil {
-		return fault.New(fault.NotSupported, "the record is open for reading only")
-	}
-	select {
-	case s.w.requests <- r:
-	case <-s.w.done:
-		return errClosed()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the record: %w", context.Cause(ctx))
-	}
-	select {
-	case err := <-r.answer:
-		return err
-	case <-s.w.done:
-		return lastAnswer(r)
-	case <-ctx.Done():
-	}
-	if r.state.CompareAndSwap(waiting, left) {
-		return fmt.Errorf("wait for the record: %w", context.Cause(ctx))
-	}
-	select {
-	case err := <-r.answer:
-		return err
-	case <-s.w.done:
-		return lastAnswer(r)
-	case <-time.After(patience):
-		return fault.New(fault.Unavailable, "the disk does not answer; the write is still under way").Fix("check the disk and its logs")
-	}
-}
-
-// lastAnswer is the answer of a request that was served while the writer ended, or that never was.
-func lastAnswer(r *request) error {
-	select {
-	case err := <-r.answer:
-		return err
-	default:
-		return errClosed()
-	}
-}
-
-func errClosed() error { return fault.New(fault.Unavailable, "the record is closed") }
 
 // close gives the writer's statements and connection back.
 func (w *writer) close() error {

@@ -152,7 +152,7 @@ func (s *Store) Steps(ctx context.Context, f StepFilter) (Page[work.Step], error
 
 // UnsettledSteps reads all steps that are queued, active or held, by run and in order of dispatch.
 func (s *Store) UnsettledSteps(ctx context.Context) ([]work.Step, error) {
-	return several(ctx, s.reads, "unsettled steps", scanStep, selectStep+" WHERE state IN ('queued', 'active', 'held') ORDER BY run_id, ix")
+	return several(ctx, s.reads, "unsettled steps", scanStep, selectStep+" WHERE unsettled = 1 ORDER BY run_id, ix")
 }
 
 // partColumns are the parts of an attempt in the order of partNames.
@@ -213,5 +213,5 @@ func (s *Store) Attempts(ctx context.Context, f AttemptFilter) (Page[work.Attemp
 
 // LiveAttempts reads all attempts that have not ended.
 func (s *Store) LiveAttempts(ctx context.Context) ([]work.Attempt, error) {
-	return several(ctx, s.reads, "live attempts", scanAttempt, selectAttempt+" WHERE state <> 'ended' ORDER BY id")
+	return several(ctx, s.reads, "live attempts", scanAttempt, selectAttempt+" WHERE live = 1 ORDER BY id")
 }

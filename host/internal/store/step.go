@@ -39,14 +39,14 @@ func stepDest(s *work.Step) (dest []any, done func()) {
 	}, func() { s.Dispatched, s.EndedAt = from(dispatched), from(ended) }
 }
 
-// step reads a step without its spec, which no move needs.
+// step reads what a move of a step has to know.
 func (c *change) step(ctx context.Context, id string) (work.Step, error) {
-	var s work.Step
-	dest, done := stepDest(&s)
-	if err := c.w.row(ctx, "SELECT "+stepColumns+" FROM step WHERE id = ?", []any{id}, dest...); err != nil {
+	s := work.Step{ID: id}
+	err := c.w.row(ctx, "SELECT run_id, workspace, state, version, attempt_id, attempts FROM step WHERE id = ?", []any{id},
+		&s.RunID, &s.Workspace, &s.State, &s.Version, &s.AttemptID, &s.Attempts)
+	if err != nil {
 		return s, readFault("step "+id, err)
 	}
-	done()
 	return s, nil
 }
 
@@ -92,7 +92,7 @@ func (c *change) insertStep(ctx context.Context, s work.Step) error {
 	if err != nil {
 		return fmt.Errorf("encode spec: %w", err)
 	}
-	err = c.w.exec(ctx, "INSERT INTO step ("+stepColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	err = c.w.exec(ctx, "INSERT INTO step ("+stepColumns+", unsettled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
 		s.ID, s.RunID, s.Workspace, s.Ix, s.SpecSum, s.State, s.Reason, s.Version, s.Actor.Kind, s.Actor.ID, s.AttemptID, s.Attempts, s.Simulated,
 		ns(s.Dispatched), 0)
 	if err != nil {
@@ -137,12 +137,30 @@ func (c *change) moveStep(ctx context.Context, m work.MoveStep) error {
 	if err != nil {
 		return err
 	}
-	moved.fold(&s, at)
-	err = c.w.exec(ctx, "UPDATE step SET state = ?, version = ?, reason = ?, ended_at = ? WHERE id = ?", s.State, s.Version, s.Reason, ns(s.EndedAt), s.ID)
-	if err != nil {
-		return fmt.Errorf("move step: %w", err)
+	if err := c.updateStep(ctx, s, moved, at); err != nil {
+		return err
 	}
 	return c.log(ctx, entry{kind: "step." + string(m.To), actor: m.Actor, at: at, workspace: s.Workspace, runID: s.RunID, stepID: s.ID, body: body})
+}
+
+// updateStep writes the columns that the move changes, as fold does.
+func (c *change) updateStep(ctx context.Context, s work.Step, m stepMoved, at time.Time) error {
+	u := update{}
+	u.set("state", m.To)
+	u.set("version", m.Version)
+	u.set("reason", m.Reason)
+	switch settled := m.To.Settled(); {
+	case settled && !s.State.Settled():
+		u.set("ended_at", ns(at))
+		u.set("unsettled", 0)
+	case !settled && s.State.Settled():
+		u.set("ended_at", 0)
+		u.set("unsettled", 1)
+	}
+	if err := u.run(ctx, c.w, "step", s.ID); err != nil {
+		return fmt.Errorf("move step: %w", err)
+	}
+	return nil
 }
 
 // mayMoveStep holds a step's moves against its run and its newest attempt.

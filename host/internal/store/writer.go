@@ -5,7 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"runtime"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,32 +19,13 @@ import (
 )
 
 const (
-	maxBatch      = 256              // requests of one transaction
 	signEach      = 256              // events between checkpoints at most
 	signAfter     = 60 * time.Second // how long events stay unsigned at most
 	walPages      = 1000             // pages that are written before they are moved into the database
 	pagesPerEvent = 6                // what one event dirties, roughly
 	pageSize      = 4096
-	maxChains     = 4096             // runs whose chain end is kept in memory
-	patience      = 10 * time.Second // how long a caller that gave up waits for a write under way
+	maxChains     = 4096 // runs whose chain end is kept in memory
 )
-
-// The states of a request.
-const (
-	waiting int32 = iota
-	taken         // the writer has it: it will be answered
-	left          // its caller went away before that
-)
-
-// request is one call of Apply, or of Checkpoint when it has no mutations.
-type request struct {
-	mutations []work.Mutation
-	facts     []work.Fact // of the store's own kinds
-	state     atomic.Int32
-	events    []work.Event
-	note      []byte
-	answer    chan error
-}
 
 // link is the end of a run's chain.
 type link struct {
@@ -51,10 +33,11 @@ type link struct {
 	prev audit.Hash
 }
 
-// writer owns the one connection that writes. All its fields belong to its goroutine, but for the
-// channels and broken.
+// writer owns the one connection that writes. Its fields belong to whoever holds mu, but for the channels
+// and the atomic ones.
 type writer struct {
 	identity
+	mu       sync.Mutex
 	conn     *sql.Conn
 	prepared map[string]*sql.Stmt
 	dir      string
@@ -70,65 +53,17 @@ type writer struct {
 	note   []byte // and the checkpoint itself
 	wal    int64  // pages written since the last move
 	timer  *time.Timer
-	armed  bool // the timer runs
+	armed  bool  // the timer runs
+	beside int64 // size of the checkpoint beside the database
+	closed bool
 
-	size     atomic.Int64 // committed events
-	requests chan *request
-	quit     chan struct{}
-	done     chan struct{}
-	broken   chan struct{}
-	cause    atomic.Pointer[error]
-}
-
-// run serves requests until quit is closed, then what is queued, and signs.
-func (w *writer) run(ctx context.Context) {
-	defer close(w.done)
-	for {
-		select {
-		case r := <-w.requests:
-			w.serve(ctx, w.gather(r))
-		case <-w.timer.C:
-			w.serve(ctx, []*request{{answer: make(chan error, 1)}})
-		case <-w.quit:
-			for {
-				select {
-				case r := <-w.requests:
-					w.serve(ctx, w.gather(r))
-				default:
-					if w.signed < w.tree.Size() {
-						w.serve(ctx, []*request{{answer: make(chan error, 1)}})
-					}
-					return
-				}
-			}
-		}
-	}
-}
-
-// gather takes what else waits already. Nobody is waited for: a lone request is not delayed.
-func (w *writer) gather(first *request) []*request {
-	batch := w.take(nil, first)
-	for yielded := false; len(batch) < maxBatch; {
-		select {
-		case r := <-w.requests:
-			batch = w.take(batch, r)
-			continue
-		default:
-		}
-		if yielded || len(batch) < 2 {
-			break
-		}
-		yielded = true
-		runtime.Gosched() // those who were just answered may be on their way
-	}
-	return batch
-}
-
-func (w *writer) take(batch []*request, r *request) []*request {
-	if r.state.CompareAndSwap(waiting, taken) {
-		return append(batch, r)
-	}
-	return batch
+	size   atomic.Int64 // committed events
+	queue  chan *request
+	poke   chan struct{} // something is left to do
+	quit   chan struct{}
+	done   chan struct{}
+	broken chan struct{}
+	cause  atomic.Pointer[error]
 }
 
 // serve commits a batch in one transaction and answers everybody in it.
@@ -136,7 +71,11 @@ func (w *writer) serve(ctx context.Context, batch []*request) {
 	if len(batch) == 0 {
 		return
 	}
-	if err := w.failed(); err != nil {
+	err := w.failed()
+	if err == nil && w.closed {
+		err = errClosed()
+	}
+	if err != nil {
 		answerAll(batch, err)
 		return
 	}
@@ -153,12 +92,12 @@ func (w *writer) serve(ctx context.Context, batch []*request) {
 		return
 	}
 	w.size.Store(w.tree.Size())
+	w.watch()
 	w.publish(batch, answers)
 	for i, r := range batch {
 		r.note = w.note
 		r.answer <- answers[i]
 	}
-	w.tidy(ctx, w.signed > signed)
 }
 
 func answerAll(batch []*request, err error) {
@@ -254,18 +193,21 @@ func (w *writer) publish(batch []*request, answers []error) {
 	}
 }
 
-// tidy is what is done after everybody has been answered.
-func (w *writer) tidy(ctx context.Context, signed bool) {
-	switch {
-	case signed:
-		w.timer.Stop()
-		w.armed = false
+// untidy reports work that nobody who waits for an answer should do.
+func (w *writer) untidy() bool {
+	return w.failed() == nil && (w.beside != w.signed || w.wal >= walPages)
+}
+
+// tidy does that work.
+func (w *writer) tidy(ctx context.Context) {
+	if w.failed() != nil {
+		return
+	}
+	if w.beside != w.signed {
+		w.beside = w.signed
 		if err := writeFile(notePath(w.dir), w.note); err != nil {
 			w.log.Warn("the newest checkpoint is in the record but not beside it", "error", err)
 		}
-	case !w.armed && w.tree.Size() > w.signed: // the first event that nothing signs yet
-		w.armed = true
-		w.timer.Reset(w.every)
 	}
 	if w.wal >= walPages {
 		w.moveLog(ctx)
@@ -273,6 +215,18 @@ func (w *writer) tidy(ctx context.Context, signed bool) {
 	if len(w.chains) > maxChains {
 		clear(w.chains)
 	}
+}
+
+// watch starts the clock of the first event that no checkpoint covers, and stops it behind one.
+func (w *writer) watch() {
+	unsigned := w.tree.Size() > w.signed
+	switch {
+	case unsigned && !w.armed:
+		w.timer.Reset(w.every)
+	case !unsigned && w.armed:
+		w.timer.Stop()
+	}
+	w.armed = unsigned
 }
 
 // moveLog moves the write-ahead log into the database as far as readers allow.
@@ -284,8 +238,11 @@ func (w *writer) moveLog(ctx context.Context) {
 		w.stop(err)
 	case err != nil:
 		w.log.Warn("the write-ahead log could not be moved", "error", err)
+	case frames > moved:
+		w.wal = walPages / 2 // a reader is in the way; try again after as much again
+		w.log.Debug("a reader keeps the write-ahead log", "frames", frames, "moved", moved)
 	default:
-		w.wal = frames - moved
+		w.wal = 0
 	}
 }
 
@@ -337,4 +294,20 @@ func (w *writer) row(ctx context.Context, query string, args []any, dest ...any)
 		return err
 	}
 	return s.QueryRowContext(ctx, args...).Scan(dest...)
+}
+
+// update changes the named columns of one row. What does not change is not written: a column that is
+// set is a column whose indexes are written.
+type update struct {
+	columns []string
+	values  []any
+}
+
+func (u *update) set(column string, value any) {
+	u.columns = append(u.columns, column+" = ?")
+	u.values = append(u.values, value)
+}
+
+func (u *update) run(ctx context.Context, w *writer, table, id string) error {
+	return w.exec(ctx, "UPDATE "+table+" SET "+strings.Join(u.columns, ", ")+" WHERE id = ?", append(u.values, id)...)
 }

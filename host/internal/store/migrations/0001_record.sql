@@ -75,7 +75,8 @@ CREATE TRIGGER event_body_purge BEFORE DELETE ON event_body
     OR OLD.seq = (SELECT max(seq) FROM event)
   BEGIN SELECT RAISE(ABORT, 'event_body is deleted only behind retention.purged'); END;
 
--- The objects: a fold over the log. They change by compare-and-set on version and never leave.
+-- The objects: a fold over the log. They change by compare-and-set on version and never leave. Their
+-- checks are written with OR because SQLite builds a temporary index for IN, at every write.
 
 CREATE TABLE run (
   id            TEXT    PRIMARY KEY,
@@ -83,7 +84,7 @@ CREATE TABLE run (
   title         TEXT    NOT NULL,
   base          TEXT    NOT NULL,
   base_commit   TEXT    NOT NULL,
-  state         TEXT    NOT NULL CHECK (state IN ('open', 'closed', 'cancelled')),
+  state         TEXT    NOT NULL CHECK (state = 'open' OR state = 'closed' OR state = 'cancelled'),
   version       INTEGER NOT NULL,
   actor_kind    TEXT    NOT NULL,
   actor_id      TEXT    NOT NULL,
@@ -101,20 +102,22 @@ CREATE TABLE step (
   workspace     TEXT    NOT NULL,
   ix            INTEGER NOT NULL,
   spec_digest   TEXT    NOT NULL,
-  state         TEXT    NOT NULL CHECK (state IN ('queued', 'active', 'held', 'passed', 'rejected', 'failed', 'cancelled')),
+  state         TEXT    NOT NULL CHECK (state = 'queued' OR state = 'active' OR state = 'held' OR state = 'passed' OR state = 'rejected' OR state = 'failed' OR state = 'cancelled'),
   reason        TEXT    NOT NULL,
   version       INTEGER NOT NULL,
   actor_kind    TEXT    NOT NULL,
   actor_id      TEXT    NOT NULL,
   attempt_id    TEXT    NOT NULL,
   attempts      INTEGER NOT NULL,
-  simulated     INTEGER NOT NULL CHECK (simulated IN (0, 1)),
+  simulated     INTEGER NOT NULL CHECK (simulated = 0 OR simulated = 1),
   dispatched_at INTEGER NOT NULL,
   ended_at      INTEGER NOT NULL,
-  UNIQUE (run_id, ix)
+  unsettled     INTEGER NOT NULL, -- apart from state, so that a move does not touch the index below
+  UNIQUE (run_id, ix),
+  CHECK (unsettled = (state = 'queued' OR state = 'active' OR state = 'held'))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX step_of_workspace ON step (workspace, id);
-CREATE INDEX step_unsettled ON step (run_id, ix) WHERE state IN ('queued', 'active', 'held');
+CREATE INDEX step_unsettled ON step (run_id, ix) WHERE unsettled = 1;
 
 -- What was asked for. Kept apart so that a move does not rewrite it.
 CREATE TABLE step_spec (
@@ -130,31 +133,33 @@ CREATE TABLE attempt (
   workspace    TEXT    NOT NULL,
   n            INTEGER NOT NULL,
   executor     TEXT    NOT NULL,
-  state        TEXT    NOT NULL CHECK (state IN ('queued', 'preparing', 'running', 'waiting', 'collecting', 'validating', 'stopping', 'ended')),
+  state        TEXT    NOT NULL CHECK (state = 'queued' OR state = 'preparing' OR state = 'running' OR state = 'waiting' OR state = 'collecting' OR state = 'validating' OR state = 'stopping' OR state = 'ended'),
   version      INTEGER NOT NULL,
   base_commit  TEXT    NOT NULL,
   start_commit TEXT    NOT NULL,
   level        TEXT    NOT NULL,
-  outcome      TEXT    NOT NULL CHECK (outcome IN ('', 'succeeded', 'no_change', 'failed', 'denied', 'timed_out', 'budget_exceeded', 'cancelled', 'executor_error', 'infra_error', 'lost')),
+  outcome      TEXT    NOT NULL CHECK (outcome = '' OR outcome = 'succeeded' OR outcome = 'no_change' OR outcome = 'failed' OR outcome = 'denied' OR outcome = 'timed_out' OR outcome = 'budget_exceeded' OR outcome = 'cancelled' OR outcome = 'executor_error' OR outcome = 'infra_error' OR outcome = 'lost'),
   reason       TEXT    NOT NULL,
   message      TEXT    NOT NULL,
-  retryable    INTEGER NOT NULL CHECK (retryable IN (0, 1)),
+  retryable    INTEGER NOT NULL CHECK (retryable = 0 OR retryable = 1),
   cause        TEXT    NOT NULL,
-  simulated    INTEGER NOT NULL CHECK (simulated IN (0, 1)),
+  simulated    INTEGER NOT NULL CHECK (simulated = 0 OR simulated = 1),
   created_at   INTEGER NOT NULL,
   started_at   INTEGER NOT NULL,
   ended_at     INTEGER NOT NULL,
+  live         INTEGER NOT NULL, -- apart from state, so that a move does not touch the index below
   UNIQUE (step_id, n),
-  CHECK ((state = 'ended') = (outcome <> ''))
+  CHECK ((state = 'ended') = (outcome <> '')),
+  CHECK (live = (state <> 'ended'))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempt_of_run ON attempt (run_id, id);
-CREATE UNIQUE INDEX attempt_live ON attempt (step_id) WHERE state <> 'ended';
+CREATE UNIQUE INDEX attempt_live ON attempt (step_id) WHERE live = 1;
 
 -- The parts of an attempt that are set once and may be large, as JSON; 'text' is plain and there only
 -- where it differs from the step's.
 CREATE TABLE attempt_part (
   attempt_id TEXT NOT NULL REFERENCES attempt (id),
-  part       TEXT NOT NULL CHECK (part IN ('text', 'plugin', 'enforced', 'claim', 'evidence', 'death')),
+  part       TEXT NOT NULL CHECK (part = 'text' OR part = 'plugin' OR part = 'enforced' OR part = 'claim' OR part = 'evidence' OR part = 'death'),
   body       TEXT NOT NULL,
   PRIMARY KEY (attempt_id, part)
 ) STRICT;
@@ -168,8 +173,8 @@ CREATE TABLE artifact (
   digest     TEXT    NOT NULL CHECK (length(digest) = 71),
   size       INTEGER NOT NULL CHECK (size >= 0),
   media_type TEXT    NOT NULL,
-  truncated  INTEGER NOT NULL CHECK (truncated IN (0, 1)),
-  inlined    INTEGER NOT NULL CHECK (inlined IN (0, 1)),
+  truncated  INTEGER NOT NULL CHECK (truncated = 0 OR truncated = 1),
+  inlined    INTEGER NOT NULL CHECK (inlined = 0 OR inlined = 1),
   at         INTEGER NOT NULL,
   PRIMARY KEY (attempt_id, name)
 ) STRICT, WITHOUT ROWID;
@@ -197,7 +202,7 @@ CREATE TABLE validation (
   duration      INTEGER NOT NULL,
   stdout_digest TEXT    NOT NULL,
   stderr_digest TEXT    NOT NULL,
-  result        TEXT    NOT NULL CHECK (result IN ('pass', 'warn', 'fail', 'skip', 'error')),
+  result        TEXT    NOT NULL CHECK (result = 'pass' OR result = 'warn' OR result = 'fail' OR result = 'skip' OR result = 'error'),
   message       TEXT    NOT NULL,
   findings      TEXT,
   enforced      TEXT,
@@ -215,8 +220,8 @@ CREATE TABLE gate (
   name          TEXT    NOT NULL,
   rule          TEXT    NOT NULL,
   rule_digest   TEXT    NOT NULL,
-  required      INTEGER NOT NULL CHECK (required IN (0, 1)),
-  verdict       TEXT    NOT NULL CHECK (verdict IN ('pending', 'pass', 'fail', 'hold')),
+  required      INTEGER NOT NULL CHECK (required = 0 OR required = 1),
+  verdict       TEXT    NOT NULL CHECK (verdict = 'pending' OR verdict = 'pass' OR verdict = 'fail' OR verdict = 'hold'),
   reason        TEXT    NOT NULL,
   validation_id TEXT    REFERENCES validation (id),
   approval_id   TEXT    REFERENCES approval (id),
@@ -232,14 +237,14 @@ CREATE TABLE approval (
   step_id       TEXT    NOT NULL,
   run_id        TEXT    NOT NULL,
   workspace     TEXT    NOT NULL,
-  kind          TEXT    NOT NULL CHECK (kind IN ('hold', 'permission', 'question')),
+  kind          TEXT    NOT NULL CHECK (kind = 'hold' OR kind = 'permission' OR kind = 'question'),
   gate          TEXT    NOT NULL,
   item_id       TEXT    NOT NULL,
   prompt        TEXT    NOT NULL,
   options       TEXT,
   deadline      INTEGER NOT NULL,
   fallback      TEXT    NOT NULL,
-  state         TEXT    NOT NULL CHECK (state IN ('open', 'allowed', 'denied', 'answered')),
+  state         TEXT    NOT NULL CHECK (state = 'open' OR state = 'allowed' OR state = 'denied' OR state = 'answered'),
   answer        TEXT    NOT NULL,
   note          TEXT    NOT NULL,
   decided_by    TEXT    NOT NULL,
@@ -280,7 +285,7 @@ CREATE TRIGGER artifact_body_no_update BEFORE UPDATE ON artifact_body BEGIN SELE
 CREATE TRIGGER validation_no_update BEFORE UPDATE ON validation BEGIN SELECT RAISE(ABORT, 'validation does not change'); END;
 CREATE TRIGGER validation_no_delete BEFORE DELETE ON validation BEGIN SELECT RAISE(ABORT, 'validation is never deleted'); END;
 CREATE TRIGGER gate_no_delete BEFORE DELETE ON gate BEGIN SELECT RAISE(ABORT, 'gate is never deleted'); END;
-CREATE TRIGGER gate_final BEFORE UPDATE ON gate WHEN OLD.verdict IN ('pass', 'fail')
+CREATE TRIGGER gate_final BEFORE UPDATE ON gate WHEN OLD.verdict = 'pass' OR OLD.verdict = 'fail'
   BEGIN SELECT RAISE(ABORT, 'a decided gate does not change'); END;
 CREATE TRIGGER approval_no_delete BEFORE DELETE ON approval BEGIN SELECT RAISE(ABORT, 'approval is never deleted'); END;
 CREATE TRIGGER approval_final BEFORE UPDATE ON approval WHEN OLD.state <> 'open'
