@@ -129,7 +129,11 @@ events as they are. What the executor writes is its claim, not evidence.`,
 				return err
 			}
 			defer c.Close()
-			id, err := newestAttempt(ctx, c, args[0])
+			find := newestAttempt
+			if o.follow {
+				find = awaitedAttempt
+			}
+			id, err := find(ctx, c, args[0])
 			if err != nil {
 				return err
 			}

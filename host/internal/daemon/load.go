@@ -37,6 +37,11 @@ func load(o Options) (*loaded, error) {
 	if more.HasErrors() {
 		return nil, &diagnosed{Fault: fault.New(fault.ConfigInvalid, "the configuration cannot be put in force on this machine").Fix("run: drawspan validate"), Diagnostics: append(diags, more...)}
 	}
+	for _, ex := range compiled.Executors {
+		if entry, ok := lock.Find("executor", ex.Plugin); ok {
+			ex.Simulated = entry.Simulated
+		}
+	}
 	return &loaded{cfg: cfg, policy: compiled, lock: lock, at: time.Now().UTC()}, nil
 }
 

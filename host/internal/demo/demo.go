@@ -43,7 +43,11 @@ type demo struct {
 
 // Run shows everything and cleans up. It fails when a step did not end as announced.
 func Run(ctx context.Context, o Options) (err error) {
-	dir, err := os.MkdirTemp("", "drawspan-demo-")
+	home, err := os.UserHomeDir() // not under /tmp: that is private inside, and a stray write would seem to succeed
+	if err != nil {
+		return fmt.Errorf("find a place for the demonstration: %w", err)
+	}
+	dir, err := os.MkdirTemp(home, ".drawspan-demo-")
 	if err != nil {
 		return fmt.Errorf("make the demonstration's directory: %w", err)
 	}
@@ -181,7 +185,7 @@ func (d *demo) cancelled(ctx context.Context) error {
 		return err
 	}
 	d.say("   $ drawspan step cancel %s", id)
-	if code := d.Command(ctx, d.Out, d.config, "step", "cancel", id, "--wait"); code != fault.ExitCancelled {
+	if code := d.Command(ctx, d.Out, d.config, "step", "cancel", id); code != fault.ExitCancelled {
 		return fault.New(fault.Internal, "the cancel ended with exit code %d, %d was announced", code, fault.ExitCancelled)
 	}
 	return nil

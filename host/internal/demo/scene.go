@@ -51,9 +51,9 @@ executor "snoop" {
   sandbox = "bare"
   config {
     play = [
-      { do = "read", path = %[4]s },
-      { do = "write", path = %[5]s },
-      { do = "connect", address = "192.0.2.1:443" },
+      { read = { path = %[4]s } },
+      { write = { path = %[5]s, content = "planted" } },
+      { connect = { address = "192.0.2.1:443" } },
     ]
   }
 }
@@ -63,9 +63,9 @@ executor "swarm" {
   sandbox = "bare"
   config {
     play = [
-      { do = "spawn", count = 100, detach = true },
-      { do = "message", text = %[6]s },
-      { do = "hang" },
+      { spawn = { count = 100, detach = true } },
+      { message = { text = %[6]s } },
+      { hang = {} },
     ]
   }
 }
@@ -86,12 +86,14 @@ workspace "demo" {
   gate "vet" {
     validator = "command"
     sandbox   = "go"
+    when      = diff.files > 0
     needs     = ["paths"]
     config { run = ["go", "vet", %[8]s] }
   }
   gate "tests" {
     validator = "command"
     sandbox   = "go"
+    when      = diff.files > 0
     needs     = ["vet"]
     config { run = ["go", "test", %[8]s] }
   }

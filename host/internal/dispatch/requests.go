@@ -109,7 +109,7 @@ func (d *Dispatcher) DispatchStep(ctx context.Context, actor work.Actor, r StepR
 	}
 	step := work.Step{
 		ID: ident.New(ident.Step), RunID: run.ID, Workspace: ws.Name, Spec: spec, SpecSum: "sha256:" + digestOf(spec),
-		State: work.StepQueued, Actor: actor, Dispatched: d.now(),
+		State: work.StepQueued, Actor: actor, Dispatched: d.now(), Simulated: d.simulated(spec.Executor),
 	}
 	key := keyOf(actor, ws.Name, r.Key, "step.dispatch", run.ID, spec)
 	id, err := d.replayed(step.ID, d.opt.Record.Apply(ctx, work.DispatchStep{Step: step, Key: key}))
@@ -119,6 +119,11 @@ func (d *Dispatcher) DispatchStep(ctx context.Context, actor work.Actor, r StepR
 	d.wake(id, run.ID)
 	d.kick(run.ID)
 	return d.opt.Record.Step(ctx, id)
+}
+
+func (d *Dispatcher) simulated(executor string) bool {
+	ex, ok := d.Policy().Executors[executor]
+	return ok && ex.Simulated
 }
 
 // openRunOf is the run, if it takes steps, with its workspace as declared now.

@@ -45,7 +45,9 @@ type ExecutorDecl struct {
 	Config   json.RawMessage
 	Sandbox  *SandboxPolicy
 	Question QuestionPolicy
-	Declared string
+	// Simulated says that the lock file knows the plugin as one that only plays a part.
+	Simulated bool
+	Declared  string
 }
 
 // QuestionPolicy bounds the approvals an executor may open.
