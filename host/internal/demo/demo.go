@@ -150,7 +150,8 @@ func (d *demo) scenes() []scene {
 
 // outside shows what an executor meets that looks around.
 func (d *demo) outside(ctx context.Context) error {
-	d.say("\n3. A look outside\n   This executor (a simulator that makes real system calls) tries your files and the network.\n   $ drawspan do ... --with snoop --expect none")
+	d.say("\n3. A look outside\n   This executor (a simulator that makes real system calls) tries your home, your
+   repository and the network.\n   $ drawspan do ... --with snoop --expect none")
 	var out strings.Builder
 	code := d.Command(ctx, io.MultiWriter(d.Out, &out), d.config, "do", "Look around", "--with", "snoop", "--workspace", "demo", "--expect", "none")
 	if code != fault.ExitOK {
@@ -168,8 +169,14 @@ func (d *demo) outside(ctx context.Context) error {
 	if strings.Contains(logs.String(), "only for the person") {
 		return fault.New(fault.SandboxUnverified, "the executor read a file of the caller's")
 	}
+	if _, err := os.Lstat(d.planted()); !errors.Is(err, os.ErrNotExist) {
+		return fault.New(fault.SandboxUnverified, "the executor wrote into the caller's repository")
+	}
 	return nil
 }
+
+// planted is a file of the caller's repository that no executor may make.
+func (d *demo) planted() string { return filepath.Join(d.repo, "planted.txt") }
 
 // cancelled shows that "cancelled" means proved dead.
 func (d *demo) cancelled(ctx context.Context) error {

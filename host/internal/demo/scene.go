@@ -11,7 +11,7 @@ import (
 // hcl is the configuration of the demonstration, as an operator would write it.
 func (d *demo) hcl() string {
 	q := strconv.Quote
-	return fmt.Sprintf(configuration, q(d.dir+"/state"), q(hclText(d.author())), q(hclText(d.author()+d.meddling())), q(d.canary), q(d.dir+"/planted.txt"), q(swarming), q(d.repo), q("./"+d.source.Package))
+	return fmt.Sprintf(configuration, q(d.dir+"/state"), q(hclText(d.author())), q(hclText(d.author()+d.meddling())), q(d.canary), q(d.planted()), q(swarming), q(d.repo), q("./"+d.source.Package))
 }
 
 // configuration is the demonstration's, with its paths and scripts left open.
