@@ -150,8 +150,7 @@ func (d *demo) scenes() []scene {
 
 // outside shows what an executor meets that looks around.
 func (d *demo) outside(ctx context.Context) error {
-	d.say("\n3. A look outside\n   This executor (a simulator that makes real system calls) tries your home, your
-   repository and the network.\n   $ drawspan do ... --with snoop --expect none")
+	d.say("\n3. A look outside\n   This executor (a simulator that makes real system calls) tries your home, your\n   repository and the network.\n   $ drawspan do ... --with snoop --expect none")
 	var out strings.Builder
 	code := d.Command(ctx, io.MultiWriter(d.Out, &out), d.config, "do", "Look around", "--with", "snoop", "--workspace", "demo", "--expect", "none")
 	if code != fault.ExitOK {
