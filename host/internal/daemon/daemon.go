@@ -246,17 +246,11 @@ func (d *Daemon) record(ctx context.Context, facts ...work.Mutation) error {
 
 // sweepTrees moves trees that no attempt needs any more out of the way.
 func (d *Daemon) sweepTrees(ctx context.Context) error {
-	moved, err := d.git.Sweep(ctx, func(id string) bool {
+	_, err := d.git.Sweep(ctx, func(id string) bool {
 		at, err := d.store.Attempt(ctx, id)
 		return err == nil && (at.State.Live() || at.Evidence == nil || at.Evidence.Commit == "" || d.heldBy(ctx, at))
 	})
-	if err != nil {
-		return err
-	}
-	for _, f := range moved {
-		d.log.Warn("unclaimed tree put into quarantine", "attempt", f.ID, "workspace", f.Workspace)
-	}
-	return nil
+	return err
 }
 
 func (d *Daemon) heldBy(ctx context.Context, at work.Attempt) bool {

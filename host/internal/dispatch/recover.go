@@ -30,7 +30,7 @@ func (d *Dispatcher) recover(ctx context.Context) error {
 
 // lose ends an attempt that nobody drives any more. Its tree, where one was made, is kept as it is found.
 func (d *Dispatcher) lose(ctx context.Context, at work.Attempt) error {
-	evidence, rows := d.salvage(ctx, at)
+	evidence, rows, tree := d.salvage(ctx, at)
 	started := at.State != work.AttemptQueued && at.State != work.AttemptPreparing
 	gates, err := d.opt.Record.Gates(ctx, at.ID)
 	if err != nil {
@@ -46,28 +46,36 @@ func (d *Dispatcher) lose(ctx context.Context, at work.Attempt) error {
 		ID: at.ID, Version: at.Version, To: work.AttemptEnded, Outcome: work.Lost, Reason: lostReason, Retryable: !started,
 		Message: "the daemon died while the attempt was " + string(at.State), Evidence: evidence, Actor: daemonActor(), At: now,
 	})
-	return d.opt.Record.Apply(ctx, rows...)
+	if err := d.opt.Record.Apply(ctx, rows...); err != nil {
+		return err
+	}
+	if tree != nil {
+		if err := tree.Remove(ctx); err != nil {
+			d.opt.Log.Warn("tree of the lost attempt not removed", "attempt", at.ID, "tree", tree.Path(), "error", err)
+		}
+	}
+	return nil
 }
 
 // salvage keeps the tree of a lost attempt as evidence; failing that is logged, not fatal: the tree
-// stays on disk.
-func (d *Dispatcher) salvage(ctx context.Context, at work.Attempt) (*work.Evidence, []work.Mutation) {
+// stays on disk. The tree it answers with is kept and can go.
+func (d *Dispatcher) salvage(ctx context.Context, at work.Attempt) (*work.Evidence, []work.Mutation, Tree) {
 	ws, ok := d.Policy().Workspaces[at.Workspace]
 	if !ok || at.Base == "" || (at.Evidence != nil && at.Evidence.Commit != "") {
-		return nil, nil
+		return nil, nil, nil
 	}
 	tree, err := d.opt.Trees.Sealed(ctx, ws, at.ID, "")
 	if err != nil {
 		d.opt.Log.Warn("no tree of the lost attempt was kept", "attempt", at.ID, "error", err)
-		return nil, nil
+		return nil, nil, nil
 	}
 	a := &drive{d: d, ws: ws, at: at, tree: tree}
 	evidence, rows, err := a.gather(ctx)
 	if err != nil {
 		d.opt.Log.Warn("the lost attempt's tree could not be kept", "attempt", at.ID, "error", err)
-		return nil, nil
+		return nil, nil, nil
 	}
-	return evidence, rows
+	return evidence, rows, tree
 }
 
 // closeQuestions denies the open questions and permissions of attempts that are over. Holds stay.
