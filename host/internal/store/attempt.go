@@ -82,7 +82,7 @@ func (m attemptMoved) parts() (map[string][]byte, error) {
 	return list, err
 }
 
-// setPart decodes a part into the attempt.
+// setPart puts a part in place of what the attempt had there.
 func setPart(a *work.Attempt, name string, body []byte) error {
 	switch name {
 	case "text":
@@ -92,11 +92,14 @@ func setPart(a *work.Attempt, name string, body []byte) error {
 		a.Enforced = bytes.Clone(body)
 		return nil
 	case "plugin":
-		return json.Unmarshal(body, &a.Plugin)
+		a.Plugin = new(work.PluginIdentity)
+		return json.Unmarshal(body, a.Plugin)
 	case "claim":
-		return json.Unmarshal(body, &a.Claim)
+		a.Claim = new(work.Claim)
+		return json.Unmarshal(body, a.Claim)
 	case "death":
-		return json.Unmarshal(body, &a.Death)
+		a.Death = new(work.Death)
+		return json.Unmarshal(body, a.Death)
 	case "evidence":
 		var e evidence
 		err := json.Unmarshal(body, &e)

@@ -98,7 +98,8 @@ var (
 	}
 	updatable  = map[string]bool{"run": true, "step": true, "attempt": true, "attempt_part": true, "gate": true, "approval": true}
 	deletable  = map[string]bool{"event_body": true, "artifact_body": true}
-	askPragmas = map[string]bool{"quick_check": true, "integrity_check": true, "user_version": true, "application_id": true}
+	askPragmas = map[string]bool{"user_version": true, "application_id": true}
+	runPragmas = map[access]string{mayRead: "quick_check", mayWrite: "wal_checkpoint"}
 )
 
 // policy is the authorizer of a connection.
@@ -109,7 +110,7 @@ func policy(a access) sqlite.AuthorizerFn {
 		case sqlite.AuthSelect, sqlite.AuthRead, sqlite.AuthFunction, sqlite.AuthRecursive, sqlite.AuthTransaction:
 			ok = true
 		case sqlite.AuthPragma:
-			ok = (askPragmas[arg1] && arg2 == "") || (a == mayWrite && arg1 == "wal_checkpoint")
+			ok = (askPragmas[arg1] && arg2 == "") || arg1 == runPragmas[a]
 		case sqlite.AuthSavepoint:
 			ok = a == mayWrite
 		case sqlite.AuthInsert:

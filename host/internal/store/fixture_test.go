@@ -206,3 +206,5 @@ func asText(v any) string {
 	}
 	return string(b)
 }
+
+func newID(prefix ident.Prefix) string { return ident.New(prefix) }
