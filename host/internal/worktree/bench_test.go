@@ -27,6 +27,7 @@ func benchAttempt(b *testing.B, n int) {
 		files[fmt.Sprintf("dir%03d/file%05d.go", i/32, i)] = strings.Repeat(fmt.Sprintf("line %d of some source text\n", i), 20+i%230)
 	}
 	root := operator(b, files)
+	run(b, root, "gc", "-q") // as a clone is; git would do it in the background, for one side only
 	trees := openTrees(b)
 	w := openWorkspace(b, trees, root)
 	base := resolve(b, w, "main")
