@@ -3,10 +3,9 @@ package plugin
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
-	"sync"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/wire"
@@ -26,32 +25,35 @@ func Serve(m sdk.Manifest, impl any) {
 		fail(fmt.Errorf("%s %s is a drawspan plugin (%v): the daemon starts it; see `drawspan help plugin`",
 			m.Name, m.Version, p.Manifest.Kinds))
 	}
-	stderr, err := divertStdout()
+	handshake, err := divertStdout()
 	if err != nil {
 		fail(fmt.Errorf("join standard output to standard error: %w", err))
 	}
 	hideMemory()
+	keepOnInterrupt()
 	dir := os.Getenv(wire.SocketDirKey)
 	secret, err := takeSecret(dir)
 	if err != nil {
 		fail(fmt.Errorf("take the session secret: %w", err))
 	}
-	level := logTo(stderr)
-	connected := sync.OnceFunc(func() {
-		restoreStdio(stderr)
-		hideSocket(dir)
-	})
+	level := logTo(os.Stderr)
 	server := wire.NewServer(p, wire.Hooks{
-		Greeted: func(wish string) {
-			connected()
-			level.Set(parseLevel(wish))
-		},
+		Greeted: func(wish string) { level.Set(parseLevel(wish)) },
 		Crash: func(doing string, value any, stack []byte) {
-			report(stderr, m, doing, value, stack)
+			report(os.Stderr, m, doing, value, stack)
 			os.Exit(exitCrash)
 		},
 	})
-	wire.Serve(server, secret, stderr)
+	if err := wire.Serve(server, secret, dir, handshake); err != nil {
+		fail(err)
+	}
+}
+
+// keepOnInterrupt lets an interrupt that is sent to all processes of an attempt reach the tools, while
+// the plugin lives to tell how they ended. What it starts does not inherit this.
+func keepOnInterrupt() {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
 }
 
 // fail ends a program that cannot be a plugin.
@@ -79,22 +81,4 @@ func takeSecret(dir string) (wire.Secret, error) {
 		return wire.Secret{}, err
 	}
 	return wire.ParseSecret(text)
-}
-
-// hideSocket takes the sockets out of their directory once the daemon is connected, so that what the
-// plugin starts finds nothing to talk to. The daemon holds the inode.
-func hideSocket(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		slog.Warn("list socket directory", "error", err)
-		return
-	}
-	for _, e := range entries {
-		if e.Type()&os.ModeSocket == 0 {
-			continue
-		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-			slog.Warn("remove socket", "error", err)
-		}
-	}
 }

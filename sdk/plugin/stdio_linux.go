@@ -12,9 +12,9 @@ const (
 	notDumpable   = 0
 )
 
-// divertStdout moves the handshake's descriptor out of the way: os.Stdout keeps it, for go-plugin's one
-// line, but descriptor 1, which prints of other libraries and children use, becomes standard error.
-func divertStdout() (stderr *os.File, err error) {
+// divertStdout moves the handshake's descriptor out of the way: what prints to standard output from
+// now on, other libraries and children included, prints to standard error.
+func divertStdout() (handshake *os.File, err error) {
 	fd, err := syscall.Dup(stdoutFD)
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
@@ -23,14 +23,7 @@ func divertStdout() (stderr *os.File, err error) {
 	if err := syscall.Dup3(stderrFD, stdoutFD, 0); err != nil {
 		return nil, os.NewSyscallError("dup3", err)
 	}
-	os.Stdout = os.NewFile(uintptr(fd), "handshake")
-	return os.Stderr, nil
-}
-
-// restoreStdio undoes what go-plugin does after the handshake, replacing os.Stdout and os.Stderr by
-// pipes that nobody here reads.
-func restoreStdio(stderr *os.File) {
-	os.Stdout, os.Stderr = stderr, stderr
+	return os.NewFile(uintptr(fd), "handshake"), nil
 }
 
 // hideMemory keeps tools that the plugin runs, which share its user, out of its memory: the session

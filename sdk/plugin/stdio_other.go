@@ -4,9 +4,11 @@ package plugin
 
 import "os"
 
-// divertStdout lets prints through os.Stdout go to standard error only after the handshake.
-func divertStdout() (stderr *os.File, err error) { return os.Stderr, nil }
-
-func restoreStdio(stderr *os.File) { os.Stdout, os.Stderr = stderr, stderr }
+// divertStdout lets what prints through os.Stdout print to standard error.
+func divertStdout() (handshake *os.File, err error) {
+	handshake = os.Stdout
+	os.Stdout = os.Stderr
+	return handshake, nil
+}
 
 func hideMemory() {}

@@ -1,76 +1,88 @@
 package wire
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"io"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 
-	"github.com/hashicorp/go-hclog"
-	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 )
 
 // What both ends agree on before the first call.
 const (
 	Protocol        = "v1alpha" // name of the wire contract
-	ProtocolVersion = 1         // its number in go-plugin's handshake
+	CoreVersion     = 1         // of go-plugin's handshake,
+	ProtocolVersion = 1         // and of the wire contract in it
 	CookieKey       = "DRAWSPAN_PLUGIN"
-	CookieValue     = "0b8d5c1f-drawspan-plugin-v1alpha"
-	SocketDirKey    = goplugin.EnvUnixSocketDir  // the directory of the plugin's socket
-	VersionsKey     = "PLUGIN_PROTOCOL_VERSIONS" // the protocol numbers that the host speaks
-	SecretFile      = "session"                  // in the socket directory: the session secret, hex
-	MaxMessage      = 8 << 20                    // bytes of one message, either way
+	CookieValue     = "0b8d5c1f-drawspan-plugin-v1alpha" // no secret: it tells a program that a host started it
+	SocketDirKey    = "PLUGIN_UNIX_SOCKET_DIR"           // the directory of the plugin's socket
+	VersionsKey     = "PLUGIN_PROTOCOL_VERSIONS"         // the protocol numbers that the host speaks
+	SecretFile      = "session"                          // in the socket directory: the session secret, hex
+	MaxMessage      = 8 << 20                            // bytes of one message, either way
 
+	socketName     = "plugin"
 	windowSize     = 1 << 20  // flow control: what a peer may have sent and nobody read
 	maxHeaderBytes = 64 << 10 // of the metadata of one call
 )
 
-// Handshake is go-plugin's handshake configuration. The cookie is no secret: it only tells a plugin
-// that a host started it.
-func Handshake() goplugin.HandshakeConfig {
-	return goplugin.HandshakeConfig{
-		ProtocolVersion:  ProtocolVersion,
-		MagicCookieKey:   CookieKey,
-		MagicCookieValue: CookieValue,
+// Serve answers one host until it has asked for the end: it listens in dir, announces that in the one
+// line of go-plugin's handshake, and takes one connection. It speaks the line itself, because go-plugin's
+// own Serve opens services that nobody here uses and costs a fifth of a plugin's start.
+func Serve(s *Server, secret Secret, dir string, announce io.WriteCloser) error {
+	path := filepath.Join(dir, socketName)
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("listen for the host: %w", err)
 	}
-}
-
-// HostPlugins is the host's side of the handshake: which protocol numbers it speaks. The host makes
-// its own connection, so nothing is ever dispensed from it.
-func HostPlugins() map[int]goplugin.PluginSet {
-	return map[int]goplugin.PluginSet{ProtocolVersion: {"drawspan": &registration{}}}
-}
-
-// Serve answers one host through go-plugin until the host has asked for the end.
-// What go-plugin has to say goes to stderr as JSON lines.
-func Serve(s *Server, secret Secret, stderr io.Writer) {
-	goplugin.Serve(&goplugin.ServeConfig{
-		HandshakeConfig:  Handshake(),
-		VersionedPlugins: map[int]goplugin.PluginSet{ProtocolVersion: {"drawspan": &registration{server: s}}},
-		Logger: hclog.New(&hclog.LoggerOptions{
-			Name: "go-plugin", Level: hclog.Warn, Output: stderr, JSONFormat: true,
-		}),
-		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			g := grpc.NewServer(append(opts, secret.ServerOptions()...)...)
-			s.attachStop(g)
-			return g
-		},
-	})
-}
-
-// registration puts a Server's services onto go-plugin's gRPC server.
-type registration struct {
-	goplugin.NetRPCUnsupportedPlugin
-	server *Server
-}
-
-var errNotDispensed = errors.New("drawspan plugins are called through wire.Client, not dispensed")
-
-func (r *registration) GRPCServer(_ *goplugin.GRPCBroker, g *grpc.Server) error {
-	r.server.Register(g)
+	g := grpc.NewServer(secret.ServerOptions()...)
+	s.attachStop(g)
+	s.Register(g)
+	_, err = fmt.Fprintf(announce, "%d|%d|unix|%s|grpc\n", CoreVersion, ProtocolVersion, path)
+	if closed := announce.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("announce the plugin: %w", err)
+	}
+	if err := g.Serve(&oneConnection{Listener: listener, closed: make(chan struct{})}); err != nil {
+		return fmt.Errorf("serve the host: %w", err)
+	}
 	return nil
 }
 
-func (r *registration) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
-	return nil, errNotDispensed
+// oneConnection takes one connection, the host's, and then takes the socket away: what the plugin
+// starts later finds nothing to talk to.
+type oneConnection struct {
+	net.Listener
+	taken  atomic.Bool
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *oneConnection) Accept() (net.Conn, error) {
+	if l.taken.Load() {
+		<-l.closed
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.taken.Store(true)
+	if err := l.Listener.Close(); err != nil { // removes the file, too
+		conn.Close() //nolint:errcheck // the first error is told
+		return nil, fmt.Errorf("take the socket away: %w", err)
+	}
+	return conn, nil
+}
+
+func (l *oneConnection) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	if l.taken.Load() {
+		return nil
+	}
+	return l.Listener.Close()
 }

@@ -6,14 +6,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/drawspan/drawspan/sdk"
+	pb "github.com/drawspan/drawspan/sdk/proto/v1alpha"
 	"github.com/drawspan/drawspan/sdk/sdktest"
 	"github.com/drawspan/drawspan/sdk/wire"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 )
 
 // plugin is an executor and validator made of functions.
@@ -320,6 +328,49 @@ func TestTheSecretIsNeverPrintedAndRefusedWhenMalformed(t *testing.T) {
 		if _, err := wire.ParseSecret([]byte(bad)); err == nil {
 			t.Errorf("ParseSecret(%q) accepted it", bad)
 		}
+	}
+}
+
+func TestEveryCallNeedsTheOneSecret(t *testing.T) {
+	secret, other := wire.NewSecret(), wire.NewSecret()
+	p, err := wire.NewPlugin(manifest, plugin{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer(secret.ServerOptions()...)
+	wire.NewServer(p, wire.Hooks{}).Register(server)
+	go server.Serve(listener) //nolint:errcheck // ends with Stop
+	defer server.Stop()
+	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for name, values := range map[string][]string{
+		"none": nil, "empty": {""}, "wrong": {string(other.Text())}, "short": {string(secret.Text()[:63])},
+		"two":  {string(secret.Text()), string(secret.Text())},
+		"case": {strings.ToUpper(string(secret.Text()))},
+	} {
+		ctx := t.Context()
+		for _, v := range values {
+			ctx = metadata.AppendToOutgoingContext(ctx, "drawspan-session", v)
+		}
+		_, unary := pb.NewBaseClient(conn).Hello(ctx, &pb.HelloRequest{})
+		attached, streamErr := pb.NewExecutorClient(conn).Attach(ctx, &pb.AttachRequest{AttemptId: "a"})
+		if streamErr == nil {
+			_, streamErr = attached.Recv()
+		}
+		for call, err := range map[string]error{"unary": unary, "stream": streamErr} {
+			if status.Code(err) != codes.Unauthenticated {
+				t.Errorf("%s secret, %s call: %v, want unauthenticated", name, call, err)
+			}
+		}
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "drawspan-session", string(secret.Text()))
+	if _, err := pb.NewBaseClient(conn).Hello(ctx, &pb.HelloRequest{}); err != nil {
+		t.Errorf("the secret itself: %v", err)
 	}
 }
 

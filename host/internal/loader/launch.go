@@ -64,6 +64,8 @@ type Launch struct {
 	Dev, Ino    uint64 // the tree's pinned identity
 	AttemptID   string // for the log
 	OnViolation func(sandbox.Violation)
+
+	describe bool // only to be asked what it is
 }
 
 func (l Launch) program() string { return l.Kind + "-" + l.Name }

@@ -64,11 +64,12 @@ type Loader struct {
 	lock      *pluginlock.File
 	seals     map[string]*seal        // by digest
 	seen      map[string]identity     // by path: what the file was when it was last hashed
-	manifests map[string]sdk.Manifest // by digest
+	manifests map[string]sdk.Manifest // by program and digest
 	live      map[*Instance]struct{}
 }
 
-const runPrefix = "p-"
+// runPrefix is how go-plugin begins the names of the directories that it makes.
+const runPrefix = "plugin-dir"
 
 // New makes a loader and sweeps what a dead daemon left in RunDir.
 func New(o Options) (*Loader, error) {

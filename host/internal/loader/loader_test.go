@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,6 +21,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/pluginlock"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 func run(t *testing.T, i *Instance, text string) (sdk.Result, *events, error) {
@@ -53,6 +55,35 @@ func TestAnAttemptRunsInItsOwnProcess(t *testing.T) {
 	again, err := i.Stop(t.Context(), time.Second)
 	if err != nil || again.Took != death.Took {
 		t.Errorf("Stop again = %+v, %v, want the same answer", again, err)
+	}
+}
+
+func TestAPluginServedByGoPluginsOwnLibraryIsAsGood(t *testing.T) {
+	s := newSetup(t, "executor-stock")
+	i := s.mustStart("executor-stock")
+	r, e, err := run(t, i, "the thing")
+	if err != nil || r.StopReason != "end_turn" || !strings.Contains(e.text(), "did the thing") {
+		t.Errorf("result = %+v, %v, events %s", r, err, e.text())
+	}
+	if death, err := i.Stop(t.Context(), 100*time.Millisecond); err != nil || !death.Proved {
+		t.Errorf("Stop = %+v, %v", death, err)
+	}
+}
+
+func TestAPluginIsConnectedToOnce(t *testing.T) {
+	s := newSetup(t, "executor-good")
+	i := s.mustStart("executor-good")
+	_, err := i.client.Hello(t.Context(), wire.Greeting{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := connect(i.room, &net.UnixAddr{Net: "unix", Name: filepath.Join(i.room.path, "plugin")}, i.process.PID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	if _, err := wire.NewClient(stranger, wire.ClientOptions{}).Hello(t.Context(), wire.Greeting{}); !errors.Is(err, wire.ErrBroken) {
+		t.Errorf("a second connection, with the secret: Hello = %v, want no connection", err)
 	}
 }
 
@@ -368,8 +399,8 @@ func TestWhatAPluginStartsFindsNeitherSecretNorSocket(t *testing.T) {
 	s := newSetup(t, "executor-good")
 	i := s.mustStart("executor-good")
 	r, _, err := run(t, i, "dir")
-	if err != nil || r.Summary != "[]" {
-		t.Errorf("the socket directory holds %q, %v, want nothing", r.Summary, err)
+	if err != nil || !strings.Contains(r.Summary, "no such file or directory") {
+		t.Errorf("the socket directory holds %q, %v, want it gone", r.Summary, err)
 	}
 }
 
@@ -411,7 +442,7 @@ func TestTheDirectoryGoesWhateverThePluginDidToIt(t *testing.T) {
 func TestLeftoversAreSweptWhenTheLoaderIsMade(t *testing.T) {
 	s := newSetup(t)
 	run := filepath.Join(shortDir(t), "run")
-	if err := os.MkdirAll(filepath.Join(run, runPrefix+"123", "plugin-dir1"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(run, runPrefix+"123", "a"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(run, "other"), nil, 0o600); err != nil {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -65,6 +66,10 @@ func play(program string) {
 		}
 		fmt.Println("1|1|unix|" + filepath.Join(dir, "theirs") + "|grpc")
 		<-time.After(time.Minute)
+	case "busy":
+		mustDo(os.WriteFile(filepath.Join(dir, "litter"), []byte("x"), 0o600))
+		mustDo(os.MkdirAll(filepath.Join(dir, "closed", "deep"), 0o700))
+		mustDo(os.Chmod(filepath.Join(dir, "closed"), 0))
 	case "old":
 		fmt.Println("1|99|unix|" + filepath.Join(dir, "x") + "|grpc")
 		<-time.After(time.Minute)
@@ -92,11 +97,46 @@ func play(program string) {
 		raw(strings.TrimPrefix(name, "raw-"), dir, name)
 		return
 	}
+	if name == "stock" {
+		stock(dir, manifest)
+		return
+	}
 	if kind == "validator" {
 		plugin.Serve(manifest, judge{})
 		return
 	}
 	plugin.Serve(manifest, actor{name})
+}
+
+// stock is a plugin that go-plugin's own library serves.
+func stock(dir string, manifest sdk.Manifest) {
+	raw, err := os.ReadFile(filepath.Join(dir, wire.SecretFile))
+	mustDo(err)
+	secret, err := wire.ParseSecret(raw)
+	mustDo(err)
+	p, err := wire.NewPlugin(manifest, actor{"stock"})
+	mustDo(err)
+	goplugin.Serve(&goplugin.ServeConfig{
+		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},
+		VersionedPlugins: map[int]goplugin.PluginSet{wire.ProtocolVersion: {"drawspan": stockPlugin{server: wire.NewServer(p, wire.Hooks{})}}},
+		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
+			return grpc.NewServer(append(o, secret.ServerOptions()...)...)
+		},
+	})
+}
+
+type stockPlugin struct {
+	goplugin.NetRPCUnsupportedPlugin
+	server *wire.Server
+}
+
+func (s stockPlugin) GRPCServer(_ *goplugin.GRPCBroker, g *grpc.Server) error {
+	s.server.Register(g)
+	return nil
+}
+
+func (stockPlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.New("not dispensed")
 }
 
 func mustDo(err error) {
@@ -176,6 +216,9 @@ func (a actor) Run(ctx context.Context, at *sdk.Attempt) (sdk.Result, error) {
 		}
 		slog.Info("structured", "n", 1)
 		return sdk.Result{}, say("printed")
+	case "fill":
+		err := os.WriteFile(filepath.Join(os.Getenv(wire.SocketDirKey), "fill"), []byte("x"), 0o600)
+		return sdk.Result{Summary: fmt.Sprint(err)}, nil
 	case "litter":
 		dir := filepath.Join(os.Getenv(wire.SocketDirKey), "a", "b")
 		mustDo(os.MkdirAll(dir, 0o700))

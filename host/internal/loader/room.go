@@ -19,46 +19,29 @@ import (
 // insideDir is where a plugin sees its socket directory.
 const insideDir = "/run/plugin"
 
-// room is the private directory of one instance. go-plugin makes the socket directory in it; both are
-// 0700 and go together.
+// room is the private directory of one instance, 0700: the plugin's socket is in it. go-plugin makes it.
 type room struct {
 	path   string
-	inside string // where the plugin sees the socket directory
+	inside string // where the plugin sees it
 	secret wire.Secret
 
 	mu      sync.Mutex
-	sockets *os.File // the socket directory, held open since before the plugin could touch it
+	sockets *os.File // the directory, held open since before the plugin could touch it
 	socket  *os.File // the plugin's socket: the inode that was checked
 }
 
-func newRoom(runDir string) (*room, error) {
-	dir, err := os.MkdirTemp(runDir, runPrefix)
+// furnish puts the session secret there for the plugin to take.
+func (r *room) furnish() error {
+	fd, err := unix.Open(r.path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("make the plugin's directory: %w", err)
-	}
-	return &room{path: dir, secret: wire.NewSecret()}, nil
-}
-
-// furnish prepares the socket directory: the session secret is in it for the plugin to take.
-func (r *room) furnish(socketDir string) error {
-	f, err := os.OpenFile(filepath.Join(socketDir, wire.SecretFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("hand over the session secret: %w", err)
-	}
-	_, err = f.Write(r.secret.Text())
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return fmt.Errorf("hand over the session secret: %w", err)
-	}
-	fd, err := unix.Open(socketDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open the socket directory: %w", os.NewSyscallError("open", err))
+		return fmt.Errorf("open the plugin's directory: %w", os.NewSyscallError("open", err))
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sockets = os.NewFile(uintptr(fd), socketDir)
+	r.sockets = os.NewFile(uintptr(fd), r.path)
+	r.mu.Unlock()
+	if err := os.WriteFile(filepath.Join(r.path, wire.SecretFile), r.secret.Text(), 0o600); err != nil {
+		return fmt.Errorf("hand over the session secret: %w", err)
+	}
 	return nil
 }
 
@@ -90,12 +73,25 @@ func (r *room) resolve(network, address string) (string, error) {
 	return fmt.Sprintf("/proc/self/fd/%d", fd), nil
 }
 
-// remove takes the directory away, whatever the plugin made of it.
+// vacate takes the directory away while the plugin lives: the connection stands, and in a directory
+// that is gone nobody can make anything any more. What the plugin starts finds it empty, and nothing of
+// an attempt can fill the disk through it.
+func (r *room) vacate() error {
+	if err := removeAll(r.path); err != nil {
+		return &wire.Violation{What: "it keeps writing to its socket directory"}
+	}
+	return nil
+}
+
+// remove takes the directory away at the end, whatever the plugin made of it.
 func (r *room) remove() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	closeAll(r.sockets, r.socket)
 	r.sockets, r.socket = nil, nil
+	if r.path == "" {
+		return nil
+	}
 	return removeAll(r.path)
 }
 

@@ -28,7 +28,6 @@ type confinedRunner struct {
 	launch    Launch
 	seal      *seal
 	env       []string
-	socketDir string
 	room      *room
 	handshake *handshake
 	stderr    *tailLog
@@ -46,7 +45,7 @@ func (r *confinedRunner) Start(ctx context.Context) error {
 	if err := r.caller(); err != nil {
 		return err
 	}
-	if err := r.room.furnish(r.socketDir); err != nil {
+	if err := r.room.furnish(); err != nil {
 		return err
 	}
 	p, err := newPipes()
@@ -90,7 +89,7 @@ func (r *confinedRunner) launchWith(ctx context.Context, p *pipes) (Process, err
 	process, err := r.loader.opts.Launch.Launch(ctx, sandbox.Request{
 		Policy:  r.launch.Policy,
 		Tree:    sandbox.Tree{Path: r.launch.Tree, Mode: r.launch.Mode, Dev: r.launch.Dev, Ino: r.launch.Ino},
-		Binds:   []sandbox.Bind{{Host: r.socketDir, Inside: r.room.inside, Mode: "rw"}},
+		Binds:   []sandbox.Bind{{Host: r.room.path, Inside: r.room.inside, Mode: "rw"}},
 		Program: program, Argv: []string{r.Name()}, Env: r.env,
 		Stdout: p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation,
 	})

@@ -282,7 +282,7 @@ func listenInside(t *testing.T, runDir string, reached chan<- struct{}) {
 		case <-deadline:
 			return
 		case <-time.After(5 * time.Millisecond):
-			dirs, _ = filepath.Glob(filepath.Join(runDir, runPrefix+"*", "plugin-dir*"))
+			dirs, _ = filepath.Glob(filepath.Join(runDir, runPrefix+"*"))
 		}
 	}
 	listener, err := net.Listen("unix", filepath.Join(dirs[0], "theirs"))
@@ -313,6 +313,22 @@ func TestInTheSandbox_EveryWayNotToStartIsTyped(t *testing.T) {
 		var e *StartError
 		if !errors.As(err, &e) || e.Reason != reason {
 			t.Errorf("%s: Start = %v, want %s", program, err, reason)
+		}
+	}
+}
+
+func TestInTheSandbox_NothingCanBeMadeInTheSocketDirectory(t *testing.T) {
+	s := newSandboxed(t, "executor-good", "executor-busy")
+	for _, program := range []string{"executor-good", "executor-busy"} {
+		i := s.mustStart(program)
+		if left, err := os.ReadDir(s.loader.opts.RunDir); err != nil || len(left) > 0 {
+			t.Errorf("%s: while it runs there is %v, %v", program, left, err)
+		}
+		if r, err := s.run(i, "fill"); err != nil || !strings.Contains(r.Summary, "no such file or directory") {
+			t.Errorf("%s: a file in the socket directory: %q, %v", program, r.Summary, err)
+		}
+		if _, err := i.Stop(t.Context(), time.Second); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os/exec"
 	"slices"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
@@ -27,24 +28,13 @@ func (l *Loader) Start(ctx context.Context, launch Launch) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i, err := l.bring(ctx, launch, s, entry)
-	if err != nil {
-		return nil, err
-	}
-	configure, cancel := context.WithTimeout(ctx, l.opts.Times.Configure)
-	defer cancel()
-	if err := i.client.Configure(configure, launch.Config); err != nil {
-		return nil, i.abandon(ctx, err)
-	}
-	return i, nil
+	return l.bring(ctx, launch, s, entry)
 }
 
-// bring launches a sealed program and goes through handshake, connection, greeting and description.
+// bring launches a sealed program and goes through handshake, connection, greeting, description and,
+// where there is something to start, configuration.
 func (l *Loader) bring(ctx context.Context, launch Launch, s *seal, entry pluginlock.Entry) (*Instance, error) {
-	room, err := newRoom(l.opts.RunDir)
-	if err != nil {
-		return nil, err
-	}
+	room := &room{secret: wire.NewSecret()}
 	log := l.log.With("plugin", launch.program(), "version", entry.Version, "attempt", launch.AttemptID)
 	r := &confinedRunner{
 		loader: l, launch: launch, seal: s, room: room, handshake: newHandshake(),
@@ -91,19 +81,19 @@ func withCause(err, also error) error {
 	return fmt.Errorf("%w (and: %w)", err, also)
 }
 
-// shake has go-plugin run the handshake. Nothing else of the library's host side is used: its own
-// connection, broker and Kill have no bounds.
+// shake has go-plugin make the socket directory and run the handshake. Nothing else of the library is
+// used: its own connection, broker and Kill have no bounds.
 func (l *Loader) shake(ctx context.Context, r *confinedRunner) (net.Addr, error) {
 	client := goplugin.NewClient(&goplugin.ClientConfig{
-		HandshakeConfig:  wire.Handshake(),
-		VersionedPlugins: wire.HostPlugins(),
+		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},
+		VersionedPlugins: map[int]goplugin.PluginSet{wire.ProtocolVersion: {}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		SkipHostEnv:      true,
 		StartTimeout:     l.opts.Times.Start,
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: r.room.path},
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: l.opts.RunDir},
 		Logger:           hclog.NewNullLogger(),
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, dir string) (runner.Runner, error) {
-			r.socketDir, r.room.inside = dir, cmp.Or(l.inside, dir)
+			r.room.path, r.room.inside = dir, cmp.Or(l.inside, dir)
 			r.env = payloadEnv(cmd.Env, r.room.inside)
 			return r, nil
 		},
@@ -151,8 +141,43 @@ func connect(r *room, addr net.Addr, leader int) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// meet greets the plugin and learns what it is.
+// meet greets the plugin, learns what it is and configures it. A program that is known by its digest is
+// greeted and configured in one go.
 func (i *Instance) meet(ctx context.Context, entry pluginlock.Entry) error {
+	manifest, known := i.loader.known(i.program(), i.identity.Digest)
+	if known {
+		i.introduce(manifest, entry)
+		var configured error
+		var wg sync.WaitGroup
+		wg.Go(func() { configured = i.configure(ctx) })
+		greeted := i.greet(ctx)
+		wg.Wait()
+		return cmp.Or(greeted, configured)
+	}
+	if err := i.greet(ctx); err != nil {
+		return err
+	}
+	manifest, err := i.describe(ctx)
+	if err != nil {
+		return err
+	}
+	if manifest.Name != i.launch.Name || !slices.Contains(manifest.Kinds, i.launch.Kind) {
+		return fault.New(fault.PluginProtocol, `program drawspan-%s says it is %v "%s"`, i.program(), manifest.Kinds, printable(manifest.Name, 80)).
+			Fix("install it under its own name")
+	}
+	i.introduce(manifest, entry)
+	i.loader.remember(i.program(), i.identity.Digest, manifest)
+	return i.configure(ctx)
+}
+
+// introduce makes the manifest part of the identity.
+func (i *Instance) introduce(m sdk.Manifest, entry pluginlock.Entry) {
+	i.manifest = m
+	i.identity.Version = m.Version
+	i.identity.Simulated = m.Simulated || entry.Simulated
+}
+
+func (i *Instance) greet(ctx context.Context) error {
 	l := i.loader
 	ctx, cancel := context.WithTimeout(ctx, l.opts.Times.Start)
 	defer cancel()
@@ -162,35 +187,38 @@ func (i *Instance) meet(ctx context.Context, entry pluginlock.Entry) error {
 	if err != nil {
 		return err
 	}
-	if i.manifest, err = i.describe(ctx); err != nil {
-		return err
-	}
-	i.identity.Version = i.manifest.Version
-	i.identity.Simulated = i.manifest.Simulated || entry.Simulated
-	if i.manifest.Name != i.launch.Name || !slices.Contains(i.manifest.Kinds, i.launch.Kind) {
-		return fault.New(fault.PluginProtocol, `program drawspan-%s says it is %v "%s"`, i.program(), i.manifest.Kinds, printable(i.manifest.Name, 80)).
-			Fix("install it under its own name")
-	}
-	return nil
+	return i.room.vacate()
 }
 
-// describe asks once for each digest.
 func (i *Instance) describe(ctx context.Context) (sdk.Manifest, error) {
-	l := i.loader
-	l.mu.Lock()
-	m, known := l.manifests[i.identity.Digest]
-	l.mu.Unlock()
-	if known {
-		return m, nil
+	ctx, cancel := context.WithTimeout(ctx, i.loader.opts.Times.Start)
+	defer cancel()
+	return i.client.Describe(ctx)
+}
+
+// configure hands over the config block; a plugin that is only asked what it is gets none.
+func (i *Instance) configure(ctx context.Context) error {
+	if i.launch.describe {
+		return nil
 	}
-	m, err := i.client.Describe(ctx)
-	if err != nil {
-		return sdk.Manifest{}, err
-	}
+	ctx, cancel := context.WithTimeout(ctx, i.loader.opts.Times.Configure)
+	defer cancel()
+	return i.client.Configure(ctx, i.launch.Config)
+}
+
+// known is the manifest of a program that has been asked before. A digest stands for one name: the same
+// bytes under another name are asked again.
+func (l *Loader) known(program, digest string) (sdk.Manifest, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.manifests[i.identity.Digest] = m
-	return m, nil
+	m, ok := l.manifests[program+" "+digest]
+	return m, ok
+}
+
+func (l *Loader) remember(program, digest string, m sdk.Manifest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.manifests[program+" "+digest] = m
 }
 
 // abandon ends an instance whose start failed and tells why it did.
@@ -236,10 +264,7 @@ func (l *Loader) Manifest(ctx context.Context, kind, name string) (sdk.Manifest,
 	if err != nil {
 		return sdk.Manifest{}, "", err
 	}
-	l.mu.Lock()
-	m, known := l.manifests[s.digest]
-	l.mu.Unlock()
-	if known {
+	if m, known := l.known(kind+"-"+name, s.digest); known {
 		return m, s.digest, nil
 	}
 	return l.ask(ctx, kind, name, s, entry)
@@ -261,7 +286,7 @@ func (l *Loader) Inspect(ctx context.Context, kind, name string) (sdk.Manifest, 
 }
 
 func (l *Loader) ask(ctx context.Context, kind, name string, s *seal, entry pluginlock.Entry) (sdk.Manifest, string, error) {
-	i, err := l.bring(ctx, Launch{Kind: kind, Name: name, Policy: l.opts.DescribePolicy}, s, entry)
+	i, err := l.bring(ctx, Launch{Kind: kind, Name: name, Policy: l.opts.DescribePolicy, describe: true}, s, entry)
 	if err != nil {
 		return sdk.Manifest{}, "", err
 	}
