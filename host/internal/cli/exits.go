@@ -90,8 +90,6 @@ func stepExit(step api.Step, stuck bool) int {
 		return fault.ExitCancelled
 	case stateFailed:
 		return failedExit(step.Attempt)
-	case stateHeld:
-		return fault.ExitWaitsForHuman
 	}
 	switch {
 	case stuck || unproved(step.Attempt):
@@ -115,12 +113,11 @@ func failedExit(a *api.Attempt) int {
 	return fault.ExitExecutorFailed
 }
 
-// waitsForPerson reports whether nothing will happen to the step until someone answers.
+// waitsForPerson reports whether nothing will happen to the step until someone answers. A held step whose
+// last answer was just given is on its way.
 func waitsForPerson(step api.Step) bool {
-	if step.State == stateHeld {
-		return true
-	}
-	return step.Attempt != nil && step.Attempt.State == stateWaiting && len(step.Approvals) > 0
+	waiting := step.State == stateHeld || step.Attempt != nil && step.Attempt.State == stateWaiting
+	return waiting && len(step.Approvals) > 0
 }
 
 // unproved reports whether an attempt's death was looked for and not found.

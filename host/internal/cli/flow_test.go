@@ -117,7 +117,7 @@ func TestTheExitCodeSaysHowAStepStands(t *testing.T) {
 		{"lost", "failed", ended("lost"), false, 11},
 		{"budget", "failed", ended("budget_exceeded"), false, 14},
 		{"cancelled", "cancelled", ended("cancelled"), false, 12},
-		{"held", "held", ended("succeeded"), false, 13},
+		{"held, and its last answer was just given", "held", ended("succeeded"), false, 8},
 		{"queued", "queued", nil, false, 8},
 		{"running", "active", sampleAttempt("running", ""), false, 8},
 		{"stopping", "active", sampleAttempt("stopping", ""), false, 8},
@@ -131,8 +131,12 @@ func TestTheExitCodeSaysHowAStepStands(t *testing.T) {
 			t.Errorf("%s: exit %d, want %d", c.name, got, c.want)
 		}
 	}
-	if got := stepExit(waiting, false); got != 13 {
-		t.Errorf("waiting for an answer: exit %d, want 13", got)
+	held := sampleStep("held")
+	held.Attempt, held.Approvals = ended("succeeded"), []api.Approval{sampleApproval()}
+	for _, s := range []api.Step{waiting, held} {
+		if got := stepExit(s, false); got != 13 {
+			t.Errorf("%s and waiting for an answer: exit %d, want 13", s.State, got)
+		}
 	}
 }
 
