@@ -32,9 +32,11 @@ func (t *Tree) provision(ctx context.Context) error {
 	if len(t.rec.Provision) > maxProvision {
 		return fault.New(fault.InvalidRequest, "%d files to provision, at most %d are taken", len(t.rec.Provision), maxProvision)
 	}
-	if err := t.w.check(); err != nil {
+	root, err := t.w.openRoot()
+	if err != nil {
 		return err
 	}
+	defer root.Close()
 	tree, err := unix.Open(t.Path(), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open tree: %w", err)
@@ -45,7 +47,7 @@ func (t *Tree) provision(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		n, err := t.copyIn(tree, rel, room)
+		n, err := t.copyIn(int(root.Fd()), tree, rel, room)
 		if err != nil {
 			return err
 		}
@@ -54,11 +56,11 @@ func (t *Tree) provision(ctx context.Context) error {
 	return nil
 }
 
-func (t *Tree) copyIn(tree int, rel string, room int64) (int64, error) {
+func (t *Tree) copyIn(root, tree int, rel string, room int64) (int64, error) {
 	unusable := func(err error, why string) *fault.Fault {
 		return fault.Wrap(err, fault.WorkspaceUnusable, "provisioned file %s", why).At(path.Join(t.w.root, rel))
 	}
-	in, err := openBeneath(int(t.w.anchor.Fd()), rel, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	in, err := openBeneath(root, rel, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return 0, unusable(err, "does not exist")
@@ -111,8 +113,15 @@ const minFingerprint = 16
 // their place in the tree. What cannot be read has none.
 func (t *Tree) fingerprints(tree int) map[fingerprint]bool {
 	prints := make(map[fingerprint]bool)
+	dirs := []int{tree}
+	if len(t.rec.Provision) > 0 {
+		if root, err := t.w.openRoot(); err == nil {
+			defer root.Close()
+			dirs = append(dirs, int(root.Fd()))
+		}
+	}
 	for _, rel := range t.rec.Provision {
-		for _, dir := range []int{int(t.w.anchor.Fd()), tree} {
+		for _, dir := range dirs {
 			if f, err := fingerprintOf(dir, rel, maxProvisionBytes); err == nil && f.size >= minFingerprint {
 				prints[f] = true
 			}

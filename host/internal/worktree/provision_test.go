@@ -56,6 +56,26 @@ func TestProvisionedFilesAreThereButNeverInTheResult(t *testing.T) {
 	}
 }
 
+func TestATreeOutlivesTheHandleOfItsWorkspace(t *testing.T) {
+	b := &bench{root: operator(t, map[string]string{"a": "1\n"}), trees: openTrees(t)}
+	write(t, b.root, map[string]string{".env": secretText})
+	w, err := b.trees.Workspace(t.Context(), "api", b.root)
+	if err != nil {
+		t.Fatalf("Workspace: %v", err)
+	}
+	tree := create(t, w, "att_1", resolve(t, w, "main"), ".env")
+	if err := w.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	write(t, tree.Path(), map[string]string{"a": "2\n", "copy": secretText})
+	c, _ := keep(t, tree, tree.Start())
+	same(t, "refused", c.reasons(), []string{"provisioned copy"})
+	if err := tree.Reset(t.Context()); err != nil {
+		t.Fatalf("Reset: %v", err)
+	}
+	same(t, "tree", listed(t, tree.Path()), []string{".env", "a"})
+}
+
 func TestProvisionedFilesThatTheExecutorMovedCopiedOrReplacedAreNotKept(t *testing.T) {
 	b := provisioned(t, nil)
 	p := b.tree.Path()

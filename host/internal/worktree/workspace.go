@@ -3,7 +3,6 @@ package worktree
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,13 +13,15 @@ import (
 	"github.com/drawspan/drawspan/host/fault"
 )
 
-// Workspace is one anchored repository of the operator: the directory is held open, so that another one
-// put in its place is noticed.
+// Workspace is one anchored repository of the operator: the directory is known by its identity and held
+// open, so that the identity is not given to another one that is put in its place.
 type Workspace struct {
 	trees  *Trees
 	name   string
 	root   string
 	anchor *os.File
+	dev    uint64
+	ino    uint64
 	origin repo // the operator's git directory
 	mirror *mirror
 }
@@ -35,7 +36,12 @@ func (t *Trees) Workspace(ctx context.Context, name, root string) (*Workspace, e
 		return nil, err
 	}
 	w := &Workspace{trees: t, name: name, root: root, anchor: anchor}
-	if err := w.open(ctx); err != nil {
+	var st unix.Stat_t
+	if err = unix.Fstat(int(anchor.Fd()), &st); err == nil {
+		w.dev, w.ino = st.Dev, st.Ino
+		err = w.open(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, anchor.Close())
 	}
 	return w, nil
@@ -58,7 +64,7 @@ func (w *Workspace) open(ctx context.Context) error {
 	return w.bring(ctx, tip)
 }
 
-// Close releases the anchor.
+// Close lets go of the directory. What was made of the workspace goes on working.
 func (w *Workspace) Close() error { return w.anchor.Close() }
 
 // Root is the directory that was anchored.
@@ -99,18 +105,35 @@ func openAnchor(root string) (*os.File, error) {
 
 // check reports a root that vanished or was replaced since it was anchored.
 func (w *Workspace) check() error {
-	var now, then unix.Stat_t
+	var now unix.Stat_t
 	if err := unix.Lstat(w.root, &now); err != nil {
 		return fault.Wrap(err, fault.WorkspaceUnusable, "the workspace's root vanished").At(w.root)
 	}
-	if err := unix.Fstat(int(w.anchor.Fd()), &then); err != nil {
-		return fmt.Errorf("look at the workspace's anchor: %w", err)
+	return w.sameRoot(&now)
+}
+
+func (w *Workspace) sameRoot(now *unix.Stat_t) error {
+	if now.Dev == w.dev && now.Ino == w.ino {
+		return nil
 	}
-	if now.Dev != then.Dev || now.Ino != then.Ino {
-		return fault.New(fault.WorkspaceUnusable, "the workspace's root was replaced by another directory").At(w.root).
-			Fix("reload the daemon if that was meant: kill -HUP")
+	return fault.New(fault.WorkspaceUnusable, "the workspace's root was replaced by another directory").At(w.root).
+		Fix("reload the daemon if that was meant: kill -HUP")
+}
+
+// openRoot opens the root, if it is still the one that was anchored.
+func (w *Workspace) openRoot() (*os.File, error) {
+	f, err := openAnchor(w.root)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	var st unix.Stat_t
+	if err = unix.Fstat(int(f.Fd()), &st); err == nil {
+		err = w.sameRoot(&st)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // checkKind says what the root is, where it is not the top of a repository's files, and that its owner
