@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -32,12 +33,12 @@ func (b *box) setUp() error {
 	if os.Getpid() != 1 {
 		return &stageError{"namespaces", fmt.Errorf("not PID 1 of a new namespace, but %d", os.Getpid())}
 	}
-	b.report.Features.Namespaces = true
 	b.report.Features.FDs = true // receiveSpec closed them
 	stages := []struct {
 		name string
 		do   func() error
 	}{
+		{"namespaces", b.mapOwner},
 		{"hostname", b.nameHost},
 		{"network", b.bringLoopUp},
 		{"view", b.buildView},
@@ -59,6 +60,26 @@ func (b *box) setUp() error {
 		return &stageError{s.name, err}
 	}
 	return nil
+}
+
+// mapOwner maps the daemon's user and group to themselves, and nobody else.
+func (b *box) mapOwner() error {
+	for _, m := range []struct{ name, text string }{
+		{"setgroups", "deny"},
+		{"uid_map", oneToOne(b.spec.UID)},
+		{"gid_map", oneToOne(b.spec.GID)},
+	} {
+		if err := writeFile("/proc/self/"+m.name, m.text); err != nil {
+			return fmt.Errorf("write %s: %w", m.name, err)
+		}
+	}
+	b.report.Features.Namespaces = true
+	return nil
+}
+
+func oneToOne(id int) string {
+	n := strconv.Itoa(id)
+	return n + " " + n + " 1"
 }
 
 func (b *box) nameHost() error {

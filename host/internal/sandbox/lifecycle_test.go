@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -261,5 +263,40 @@ func TestKillWithoutTimeDoesNotClaimAProof(t *testing.T) {
 	}
 	if d, err := p.Kill(deadline(t)); err != nil || !d.Proved {
 		t.Errorf("then: %+v, %v", d, err)
+	}
+}
+
+func TestSurvivorsAreCountedWithTheirDescendants(t *testing.T) {
+	out, write := pipe(t)
+	cmd := exec.CommandContext(deadline(t), "/bin/sh", "-c", "sleep 1000 & (sleep 1000 & echo ready; wait) & wait")
+	cmd.Stdout = write
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	readLines(t, out, 1)
+	if got := sandbox.CountSurvivors(cmd.Process.Pid); got < 3 || got > 4 {
+		t.Errorf("%d alive, want the shell, its two sleeps and their shell", got)
+	}
+	if err := unix.Kill(-cmd.Process.Pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("it ended well")
+	}
+	if got := sandbox.CountSurvivors(cmd.Process.Pid); got != 0 {
+		t.Errorf("%d alive after the end", got)
+	}
+}
+
+func TestADaemonThatProtectsItsMemoryCanLaunch(t *testing.T) {
+	newFixture(t)
+	daemon := outside(t, "protected", realTemp(t), realTemp(t))
+	daemon.Env = []string{launcherVariable + "=" + os.Getenv(launcherVariable)}
+	err := daemon.Run()
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) || ended.ExitCode() != 42 {
+		t.Errorf("got %v, want the payload's code 42", err)
 	}
 }

@@ -192,6 +192,8 @@ func runOutside(name string, args []string) int {
 		return runDaemon(args)
 	case "masked":
 		return runMasked(args)
+	case "protected":
+		return runProtected(args)
 	}
 	return 98
 }
@@ -217,4 +219,26 @@ func runDaemon(args []string) int {
 		return 1
 	}
 	select {}
+}
+
+// runProtected is a daemon whose memory no process of its user may read.
+func runProtected(args []string) int {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return 1
+	}
+	box, err := sandbox.New(sandbox.Options{Launcher: os.Getenv(launcherVariable), StateDir: args[0], Home: args[1]})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	p, err := box.Launch(context.Background(), sandbox.Request{Policy: isolated(), Path: "/bin/sh", Argv: []string{"sh", "-c", "exit 42"}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := p.Exit().Code
+	if err := box.Close(); err != nil {
+		return 1
+	}
+	return code
 }

@@ -52,6 +52,7 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 	p.rw = []string{"tmp", "home"}
 	p.ro = []string{"system", "etc"}
 	p.spec = spec.Spec{
+		UID: os.Geteuid(), GID: os.Getegid(),
 		Hostname: hostname, System: s.system, Etc: s.ground.etc, Home: insideHome,
 		Mounts:  slices.Clone(s.ground.etcMounts),
 		Scratch: cmp.Or(r.Policy.Tmp, defaultTmp),

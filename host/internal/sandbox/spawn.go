@@ -57,18 +57,19 @@ func orNull(f, null *os.File) *os.File {
 	return f
 }
 
-// namespaces maps the daemon's own user and group to themselves, and nobody else. The ambient
-// capabilities hold in the new user namespace only; without them the launcher, which is not uid 0
-// there, would lose them when it is executed.
+// namespaces are all new. The ambient capabilities hold in the new user namespace only, and over files of
+// the daemon's own user only; without them the launcher, which is not uid 0 there, would lose them when it
+// is executed. DAC_OVERRIDE is for overlayfs, whose work directory has mode 0. The launcher maps the
+// daemon's user by itself: the daemon could not do it for a child once it protects its own memory from
+// other processes.
 func namespaces() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		Setsid: true,
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
 			unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}},
-		// DAC_OVERRIDE: an overlay keeps a directory of mode 0 for its own work.
-		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE, unix.CAP_DAC_OVERRIDE},
+		AmbientCaps: []uintptr{
+			unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE, unix.CAP_DAC_OVERRIDE,
+		},
 	}
 }
 

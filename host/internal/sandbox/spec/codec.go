@@ -126,6 +126,8 @@ func (s *Spec) Decode(packet []byte) error {
 }
 
 func (s *Spec) walk(c *coder) {
+	c.integer(&s.UID)
+	c.integer(&s.GID)
 	c.text(&s.Hostname)
 	list(c, &s.System, func(m *Mount) { m.walk(c) })
 	c.text(&s.Etc)

@@ -10,7 +10,7 @@ import (
 
 func fullSpec() Spec {
 	return Spec{
-		Hostname: "h", Etc: "/e", Home: "/home/user", Scratch: 1 << 40,
+		UID: 1, GID: 2, Hostname: "h", Etc: "/e", Home: "/home/user", Scratch: 1 << 40,
 		System: []Mount{{Host: "/usr", Inside: "/usr", Mode: ReadOnly}, {Host: "usr/bin", Inside: "/bin", Mode: Link}},
 		Mounts: []Mount{{Host: "/t", Inside: "/t", Mode: Writable, Dev: 1<<64 - 1, Ino: 7, Tree: true}, {Inside: "/c", Mode: Overlay, Empty: true}},
 		Limits: Limits{Processes: 5, OpenFiles: 6, FileSize: -1},

@@ -20,6 +20,8 @@ const (
 
 // Spec is everything the launcher needs to build one view and run one program in it.
 type Spec struct {
+	UID      int // the daemon's user and group, which stay what they are inside
+	GID      int
 	Hostname string
 	System   []Mount // /usr and its aliases
 	Etc      string  // the prepared /etc
