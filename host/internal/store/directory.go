@@ -44,7 +44,7 @@ func prepareDir(dir string, mayMake bool) (string, error) {
 	if err := checkMode(real); err != nil {
 		return "", err
 	}
-	return real, checkFileSystem(real)
+	return real, checkFileSystem(real, remote)
 }
 
 // checkMode wants the directory to be ours alone. An empty one is simply closed.
@@ -95,12 +95,12 @@ func checkParents(dir string) error {
 	}
 }
 
-func checkFileSystem(dir string) error {
+func checkFileSystem(dir string, refused map[int64]string) error {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("look at file system of state directory: %w", err)
 	}
-	if name, bad := remote[int64(st.Type)]; bad {
+	if name, bad := refused[int64(st.Type)]; bad {
 		return fault.New(fault.ConfigInvalid, "the state directory is on %s, where a durable record cannot be kept", name).At(dir).
 			Fix("choose a state_dir on a local disk")
 	}

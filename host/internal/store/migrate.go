@@ -86,7 +86,8 @@ func schemaVersion(ctx context.Context, db *sql.DB) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read schema version: %w", err)
 	}
-	if app != applicationID && (app != 0 || version != 0 || tables != 0) {
+	fresh := app == 0 && version == 0 && tables == 0
+	if !fresh && (app != applicationID || version < 1) {
 		return 0, fault.New(fault.ConfigInvalid, "state.db is not a record of drawspan").Fix("choose another state_dir")
 	}
 	return version, nil

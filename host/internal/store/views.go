@@ -101,7 +101,7 @@ var gateView = [][2]string{
 	{"name", "the gate's name in the configuration"},
 	{"required", "1 when the step cannot pass without it"},
 	{"verdict", "pending, pass, fail or hold; passing ones are kept too"},
-	{"reason", "why"},
+	{"reason", "why it was decided so"},
 	{"decided_by", "rule, operator, planner, deadline or cancel"},
 	{"validation_id", "the validation it was decided from"},
 	{"approval_id", "the approval that decided it, where a person was asked"},

@@ -1,0 +1,257 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/audit"
+	"github.com/drawspan/drawspan/host/internal/ident"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+func TestANewRecordIsOursAlone(t *testing.T) {
+	dir := stateDir(t)
+	s := reopen(t, Options{Dir: dir})
+	for name, want := range map[string]fs.FileMode{"": fs.ModeDir | 0o700, "keys": fs.ModeDir | 0o700, "keys/log.key": 0o600, "lock": 0o600, "log.checkpoint": 0o600} {
+		var info fs.FileInfo
+		waitFor(t, name, func() (err error) { info, err = os.Stat(filepath.Join(dir, name)); return err })
+		if info.Mode() != want {
+			t.Errorf("%s has mode %v, want %v", name, info.Mode(), want)
+		}
+	}
+	if err := ident.Check(ident.Instance, s.InstanceID()); err != nil {
+		t.Error(err)
+	}
+	if s.Epoch() != 1 || !strings.HasPrefix(s.Key(), "drawspan/host/"+s.InstanceID()+"+") {
+		t.Errorf("epoch %d, key %s", s.Epoch(), s.Key())
+	}
+	events, err := s.Events(context.Background(), EventFilter{})
+	if err != nil || len(events) != 1 || events[0].Kind != "log.created" || !strings.Contains(string(events[0].Body), s.Key()) {
+		t.Errorf("first event %s, %v", asText(events), err)
+	}
+	id, key := s.InstanceID(), s.Key()
+	if err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	again := reopen(t, Options{Dir: dir})
+	if again.InstanceID() != id || again.Key() != key || head(t, again).Size != 1 {
+		t.Errorf("reopened as %s with %d events", again.InstanceID(), head(t, again).Size)
+	}
+}
+
+// waitFor retries what the attendant does after the answer.
+func waitFor(t *testing.T, what string, f func() error) {
+	t.Helper()
+	if err := eventually(f); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func TestADirectoryThatOthersCanChangeIsRefused(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "parent")
+	open := filepath.Join(t.TempDir(), "open")
+	file := filepath.Join(t.TempDir(), "file")
+	empty := filepath.Join(t.TempDir(), "empty")
+	err := errors.Join(os.Mkdir(parent, 0o700), os.Chmod(parent, 0o777), os.Mkdir(open, 0o700), os.WriteFile(filepath.Join(open, "x"), nil, 0o600),
+		os.Chmod(open, 0o750), os.WriteFile(file, nil, 0o600), os.Mkdir(empty, 0o700), os.Chmod(empty, 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, dir := range map[string]string{"world-writable parent": filepath.Join(parent, "state"), "open to others": open} {
+		if _, err := Open(context.Background(), Options{Dir: dir}); !fault.Is(err, fault.ConfigInvalid) || fault.From(err).Hint == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Open(context.Background(), Options{Dir: file}); err == nil {
+		t.Error("a file was opened as a directory")
+	}
+	reopen(t, Options{Dir: empty}) // an empty one is closed
+	if info, err := os.Stat(empty); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if err := os.Chmod(parent, fs.ModeSticky|0o777); err != nil {
+		t.Fatal(err)
+	}
+	reopen(t, Options{Dir: filepath.Join(parent, "sticky")})
+	if os.Geteuid() == 0 {
+		foreign := filepath.Join(t.TempDir(), "foreign")
+		if err := errors.Join(os.Mkdir(foreign, 0o700), os.Chown(foreign, 12345, 12345)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(context.Background(), Options{Dir: foreign}); !fault.Is(err, fault.ConfigInvalid) {
+			t.Errorf("somebody else's directory: %v", err)
+		}
+	}
+	if _, err := os.Stat("/proc/self"); err == nil {
+		if err := checkFileSystem("/proc/self", map[int64]string{0x9fa0: "proc"}); !fault.Is(err, fault.ConfigInvalid) {
+			t.Errorf("file system: %v", err)
+		}
+	}
+}
+
+func TestInspectingNeedsARecordAndChangesNothing(t *testing.T) {
+	dir := stateDir(t)
+	if _, err := Open(context.Background(), Options{Dir: dir, Inspect: true}); !fault.Is(err, fault.NotFound) {
+		t.Errorf("no directory: %v", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(context.Background(), Options{Dir: dir, Inspect: true}); !fault.Is(err, fault.NotFound) {
+		t.Errorf("no record: %v", err)
+	}
+	dir = closedLog(t)
+	s := reopen(t, Options{Dir: dir, Inspect: true})
+	ctx := context.Background()
+	if _, err := s.Apply(ctx, work.Fact{Kind: "a.b"}); !fault.Is(err, fault.NotSupported) {
+		t.Errorf("apply: %v", err)
+	}
+	if _, err := s.Checkpoint(ctx); !fault.Is(err, fault.NotSupported) {
+		t.Errorf("checkpoint: %v", err)
+	}
+	if err := s.Backup(ctx, t.TempDir()); !fault.Is(err, fault.NotSupported) {
+		t.Errorf("backup: %v", err)
+	}
+	if s.Broken() != nil || s.Key() == "" {
+		t.Error("a reader has a writer or no key")
+	}
+	sound(t, s)
+}
+
+func TestF19_ASchemaFromTomorrowAndAForeignFileAreRefused(t *testing.T) {
+	for name, row := range map[string]struct {
+		statement string
+		code      fault.Code
+	}{
+		"newer":       {"PRAGMA user_version = 2", fault.NotSupported},
+		"not ours":    {"PRAGMA application_id = 7", fault.ConfigInvalid},
+		"unversioned": {"PRAGMA user_version = -1", fault.ConfigInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := closedLog(t)
+			vandal(t, dir, row.statement)
+			for _, inspect := range []bool{false, true} {
+				if s, err := Open(context.Background(), Options{Dir: dir, Inspect: inspect}); err == nil {
+					t.Errorf("opened, inspect %v", inspect)
+					s.Close(context.Background())
+				} else if !fault.Is(err, row.code) {
+					t.Errorf("inspect %v: %v", inspect, err)
+				}
+			}
+		})
+	}
+	dir := stateDir(t)
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, databaseName), []byte("this is not a database, but it is long enough to be read as one..."), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(context.Background(), Options{Dir: dir}); err == nil {
+		t.Error("a text was opened as a record")
+	}
+}
+
+func TestMigrationsGoForwardInWholeStepsBehindACopy(t *testing.T) {
+	dir := closedLog(t)
+	list, err := steps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	db := rawPool(t, dir, mayBuild)
+	broken := append(list, "CREATE TABLE extra (x); CREATE TABLE run (y);")
+	if _, _, err := migrate(ctx, db, dir, broken); err == nil {
+		t.Fatal("a broken migration succeeded")
+	}
+	version, err := schemaVersion(ctx, db)
+	if err != nil || version != 1 {
+		t.Fatalf("version %d, %v", version, err)
+	}
+	if _, err := db.ExecContext(ctx, "SELECT * FROM extra"); err == nil {
+		t.Error("half of the broken migration stayed")
+	}
+	copied := filepath.Join(dir, "state.before-2.db")
+	if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("copy: %v", err)
+	}
+	if err := os.Remove(copied); err != nil {
+		t.Fatal(err)
+	}
+	from, to, err := migrate(ctx, db, dir, append(list, "CREATE TABLE extra (x) STRICT;", "ALTER TABLE extra ADD COLUMN y;")[:len(list)+1])
+	if err == nil {
+		t.Error("a table without types is not STRICT")
+	}
+	from, to, err = migrate(ctx, db, dir, append(list, "CREATE TABLE extra (x TEXT) STRICT;", "ALTER TABLE extra ADD COLUMN y TEXT;"))
+	if err != nil || from != 1 || to != 3 {
+		t.Errorf("migrated from %d to %d, %v", from, to, err)
+	}
+	if from, to, err = migrate(ctx, db, dir, list); !fault.Is(err, fault.NotSupported) {
+		t.Errorf("back from %d to %d: %v", from, to, err)
+	}
+	before := rawPool(t, dir, mayBuild)
+	if _, err := before.ExecContext(ctx, "SELECT y FROM extra"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARecordWithoutItsOwnKeyIsRefused(t *testing.T) {
+	other, err := audit.NewKey(audit.Origin(ident.New(ident.Instance)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(path string) error{
+		"missing":     os.Remove,
+		"not a key":   func(p string) error { return os.WriteFile(p, []byte("x"), 0o600) },
+		"another's":   func(p string) error { return os.WriteFile(p, other.Secret(), 0o600) },
+		"emptied out": func(p string) error { return os.Truncate(p, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := closedLog(t)
+			if err := change(keyPath(dir)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(context.Background(), Options{Dir: dir}); !fault.Is(err, fault.AuditFailed) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestACrashBetweenKeyAndDatabaseIsNoLoss(t *testing.T) {
+	dir := stateDir(t)
+	if err := os.MkdirAll(filepath.Join(dir, "keys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key, err := makeKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := reopen(t, Options{Dir: dir})
+	if s.Key() != key.Verifier() {
+		t.Errorf("the key of the first start was not taken over")
+	}
+	// A key whose log is gone does not sign another beginning of it.
+	if err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, databaseName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(context.Background(), Options{Dir: dir}); !fault.Is(err, fault.AuditFailed) {
+		t.Errorf("the log is gone, its checkpoint is there: %v", err)
+	}
+}
+
+func TestACancelledOpenLeavesNothingLocked(t *testing.T) {
+	dir := stateDir(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Open(ctx, Options{Dir: dir}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	sound(t, reopen(t, Options{Dir: dir}))
+}
