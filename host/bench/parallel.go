@@ -70,7 +70,7 @@ func (w *workshop) chain(ctx context.Context, n int) (c chain) {
 	}
 	var steps []api.Step
 	for i := range stepsPerRun {
-		step, err := w.dispatch(ctx, run.ID, textOf(n, i))
+		step, err := w.dispatch(ctx, run.ID, "write", textOf(n, i))
 		if err != nil {
 			c.wrong = append(c.wrong, err)
 			return c
