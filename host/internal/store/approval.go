@@ -103,7 +103,7 @@ func (c *change) decideApproval(ctx context.Context, m work.DecideApproval) erro
 	if err != nil {
 		return err
 	}
-	if err := moveFault("approval "+p.ID, m.Version, p.Version, p.State, m.To, p.State.CanBecome); err != nil {
+	if err := (transition{"approval " + p.ID, m.Version, p.Version, string(p.State), string(m.To), p.State.CanBecome(m.To)}).fault(); err != nil {
 		return err
 	}
 	a, err := c.attempt(ctx, p.AttemptID)

@@ -251,7 +251,7 @@ func (c *change) moveAttempt(ctx context.Context, m work.MoveAttempt) error {
 	if err != nil {
 		return err
 	}
-	if err := moveFault("attempt "+a.ID, m.Version, a.Version, a.State, m.To, a.State.CanBecome); err != nil {
+	if err := (transition{"attempt " + a.ID, m.Version, a.Version, string(a.State), string(m.To), a.State.CanBecome(m.To)}).fault(); err != nil {
 		return err
 	}
 	if err := c.mayMoveAttempt(ctx, a, m); err != nil {
@@ -353,13 +353,16 @@ func (c *change) mayMoveAttempt(ctx context.Context, a work.Attempt, m work.Move
 	if m.Retryable && !ends {
 		return fault.New(fault.InvalidRequest, "only an ended attempt can be tried again").At(a.ID)
 	}
-	needsProof := m.Outcome == work.Cancelled || (a.State == work.AttemptStopping && m.Outcome != work.Lost)
-	if !needsProof {
-		return nil
+	if m.Outcome == work.Cancelled || (a.State == work.AttemptStopping && m.Outcome != work.Lost) {
+		return c.mustBeDead(ctx, a.ID, m.Death)
 	}
-	death := m.Death
+	return nil
+}
+
+// mustBeDead wants the proof that no process of the attempt is alive: given now or recorded before.
+func (c *change) mustBeDead(ctx context.Context, id string, death *work.Death) error {
 	if death == nil {
-		body, err := c.part(ctx, a.ID, "death")
+		body, err := c.part(ctx, id, "death")
 		if err != nil {
 			return err
 		}
@@ -370,7 +373,7 @@ func (c *change) mayMoveAttempt(ctx context.Context, a work.Attempt, m work.Move
 		}
 	}
 	if death == nil || !death.Proved || death.Survivors != 0 {
-		return fault.New(fault.Conflict, "attempt %s: the death of its processes is not proved", a.ID).At(a.ID)
+		return fault.New(fault.Conflict, "attempt %s: the death of its processes is not proved", id).At(id)
 	}
 	return nil
 }

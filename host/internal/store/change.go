@@ -257,14 +257,22 @@ func encode[T any](v *T) ([]byte, error) {
 // quotedNumber is what a number beyond 2^53 looks like in a body.
 var quotedNumber = regexp.MustCompile(`"-?[0-9]{16,}"`)
 
-// moveFault says why a move is refused, nil when it is not.
-func moveFault[S ~string](what string, seen, version int64, from, to S, can func(S) bool) error {
-	if seen != version {
-		return fault.New(fault.Stale, "%s has moved on: version %d was seen, it is at %d", what, seen, version).At(what).
+// transition is a move that somebody asks for.
+type transition struct {
+	what          string
+	seen, version int64 // the caller's and the stored one
+	from, to      string
+	allowed       bool // by the table of states
+}
+
+// fault says why a move is refused, nil when it is not.
+func (t transition) fault() error {
+	if t.seen != t.version {
+		return fault.New(fault.Stale, "%s has moved on: version %d was seen, it is at %d", t.what, t.seen, t.version).At(t.what).
 			Fix("read it again and decide anew")
 	}
-	if !can(to) {
-		return fault.New(fault.Conflict, "%s is %s and cannot become %s", what, from, to).At(what)
+	if !t.allowed {
+		return fault.New(fault.Conflict, "%s is %s and cannot become %s", t.what, t.from, t.to).At(t.what)
 	}
 	return nil
 }

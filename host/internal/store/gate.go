@@ -101,7 +101,7 @@ func (c *change) decideGate(ctx context.Context, m work.DecideGate) error {
 		return readFault("gate "+m.ID, err)
 	}
 	done()
-	if err := moveFault("gate "+g.ID, m.Version, g.Version, g.Verdict, m.To, g.Verdict.CanBecome); err != nil {
+	if err := (transition{"gate " + g.ID, m.Version, g.Version, string(g.Verdict), string(m.To), g.Verdict.CanBecome(m.To)}).fault(); err != nil {
 		return err
 	}
 	if err := errors.Join(c.belongs(ctx, "validation", m.Validation, g.AttemptID), c.belongs(ctx, "approval", m.ApprovalID, g.AttemptID)); err != nil {

@@ -11,36 +11,44 @@ import (
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
-// one reads the only row of a query.
-func one[T any](ctx context.Context, db queryer, what string, scan func(scanner) (T, int, error), query string, args ...any) (T, error) {
+// query is a statement with how its rows are read. scan also says how large a row is.
+type query[T any] struct {
+	what string // for errors
+	scan func(scanner) (T, int, error)
+	text string
+	args []any
+}
+
+// one reads the only row.
+func (q query[T]) one(ctx context.Context, db queryer) (T, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	item, _, err := scan(db.QueryRowContext(ctx, query, args...))
+	item, _, err := q.scan(db.QueryRowContext(ctx, q.text, q.args...))
 	if err != nil {
-		return item, readFault(what, err)
+		return item, readFault(q.what, err)
 	}
 	return item, nil
 }
 
-// several reads all rows of a query that is bounded by its subject.
-func several[T any](ctx context.Context, db queryer, what string, scan func(scanner) (T, int, error), query string, args ...any) ([]T, error) {
+// all reads every row of a query that is bounded by its subject.
+func (q query[T]) all(ctx context.Context, db queryer) ([]T, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	rows, err := db.QueryContext(ctx, query, args...)
+	rows, err := db.QueryContext(ctx, q.text, q.args...)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, err)
+		return nil, fmt.Errorf("read %s: %w", q.what, err)
 	}
 	defer func() { _ = rows.Close() }() // Err tells what went wrong
 	var items []T
 	for rows.Next() {
-		item, _, err := scan(rows)
+		item, _, err := q.scan(rows)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", what, err)
+			return nil, fmt.Errorf("read %s: %w", q.what, err)
 		}
 		items = append(items, item)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, err)
+		return nil, fmt.Errorf("read %s: %w", q.what, err)
 	}
 	return items, nil
 }
@@ -96,7 +104,7 @@ const selectRun = "SELECT " + runColumns + " FROM run"
 
 // Run reads a run.
 func (s *Store) Run(ctx context.Context, id string) (work.Run, error) {
-	return one(ctx, s.reads, "run "+id, scanRun, selectRun+" WHERE id = ?", id)
+	return query[work.Run]{"run " + id, scanRun, selectRun + " WHERE id = ?", []any{id}}.one(ctx, s.reads)
 }
 
 // Runs lists runs, newest first.
@@ -129,7 +137,7 @@ const selectStep = "SELECT " + stepColumns + ", " + specColumns + " FROM step"
 
 // Step reads a step.
 func (s *Store) Step(ctx context.Context, id string) (work.Step, error) {
-	return one(ctx, s.reads, "step "+id, scanStep, selectStep+" WHERE id = ?", id)
+	return query[work.Step]{"step " + id, scanStep, selectStep + " WHERE id = ?", []any{id}}.one(ctx, s.reads)
 }
 
 // Steps lists steps in order of dispatch.
@@ -152,7 +160,7 @@ func (s *Store) Steps(ctx context.Context, f StepFilter) (Page[work.Step], error
 
 // UnsettledSteps reads all steps that are queued, active or held, by run and in order of dispatch.
 func (s *Store) UnsettledSteps(ctx context.Context) ([]work.Step, error) {
-	return several(ctx, s.reads, "unsettled steps", scanStep, selectStep+" WHERE unsettled = 1 ORDER BY run_id, ix")
+	return query[work.Step]{"unsettled steps", scanStep, selectStep + " WHERE unsettled = 1 ORDER BY run_id, ix", nil}.all(ctx, s.reads)
 }
 
 // partColumns are the parts of an attempt in the order of partNames.
@@ -192,7 +200,7 @@ const selectAttempt = "SELECT " + attemptColumns + ", " + partColumns + " FROM a
 
 // Attempt reads an attempt.
 func (s *Store) Attempt(ctx context.Context, id string) (work.Attempt, error) {
-	return one(ctx, s.reads, "attempt "+id, scanAttempt, selectAttempt+" WHERE id = ?", id)
+	return query[work.Attempt]{"attempt " + id, scanAttempt, selectAttempt + " WHERE id = ?", []any{id}}.one(ctx, s.reads)
 }
 
 // Attempts lists attempts, oldest first.
@@ -213,5 +221,5 @@ func (s *Store) Attempts(ctx context.Context, f AttemptFilter) (Page[work.Attemp
 
 // LiveAttempts reads all attempts that have not ended.
 func (s *Store) LiveAttempts(ctx context.Context) ([]work.Attempt, error) {
-	return several(ctx, s.reads, "live attempts", scanAttempt, selectAttempt+" WHERE live = 1 ORDER BY id")
+	return query[work.Attempt]{"live attempts", scanAttempt, selectAttempt + " WHERE live = 1 ORDER BY id", nil}.all(ctx, s.reads)
 }

@@ -268,10 +268,10 @@ func TestEveryViewColumnIsDocumented(t *testing.T) {
 		t.Error("a reader may ask for any pragma")
 		rows.Close()
 	}
-	names, err := several(ctx, rawPool(t, s.dir, mayBuild), "views", func(r scanner) (c [2]string, _ int, err error) {
+	names, err := query[[2]string]{"views", func(r scanner) (c [2]string, _ int, err error) {
 		err = r.Scan(&c[0], &c[1])
 		return c, 0, err
-	}, "SELECT m.name, p.name FROM sqlite_schema m, pragma_table_info(m.name) p WHERE m.type = 'view' ORDER BY m.name, p.cid")
+	}, "SELECT m.name, p.name FROM sqlite_schema m, pragma_table_info(m.name) p WHERE m.type = 'view' ORDER BY m.name, p.cid", nil}.all(ctx, rawPool(t, s.dir, mayBuild))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,12 +23,12 @@ const selectGate = "SELECT " + gateColumns + " FROM gate"
 
 // Gates reads the gates of an attempt in the order in which they were opened.
 func (s *Store) Gates(ctx context.Context, attemptID string) ([]work.GateRecord, error) {
-	return several(ctx, s.reads, "gates", scanGate, selectGate+" WHERE attempt_id = ? ORDER BY id", attemptID)
+	return query[work.GateRecord]{"gates", scanGate, selectGate + " WHERE attempt_id = ? ORDER BY id", []any{attemptID}}.all(ctx, s.reads)
 }
 
 // Gate reads a gate.
 func (s *Store) Gate(ctx context.Context, id string) (work.GateRecord, error) {
-	return one(ctx, s.reads, "gate "+id, scanGate, selectGate+" WHERE id = ?", id)
+	return query[work.GateRecord]{"gate " + id, scanGate, selectGate + " WHERE id = ?", []any{id}}.one(ctx, s.reads)
 }
 
 // Validations lists validations, oldest first.
@@ -58,7 +58,7 @@ func scanArtifact(row scanner) (work.Artifact, int, error) {
 
 // Artifacts reads the artifact rows of an attempt by name, without their bytes.
 func (s *Store) Artifacts(ctx context.Context, attemptID string) ([]work.Artifact, error) {
-	return several(ctx, s.reads, "artifacts", scanArtifact, "SELECT "+artifactColumns+" FROM artifact WHERE attempt_id = ? ORDER BY name", attemptID)
+	return query[work.Artifact]{"artifacts", scanArtifact, "SELECT " + artifactColumns + " FROM artifact WHERE attempt_id = ? ORDER BY name", []any{attemptID}}.all(ctx, s.reads)
 }
 
 // Artifact reads one artifact, with its bytes where they are inline. Inline bytes that do not match their
@@ -111,7 +111,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (Page[work.Appr
 
 // Approval reads an approval.
 func (s *Store) Approval(ctx context.Context, id string) (work.Approval, error) {
-	return one(ctx, s.reads, "approval "+id, scanApproval, "SELECT "+approvalColumns+" FROM approval WHERE id = ?", id)
+	return query[work.Approval]{"approval " + id, scanApproval, "SELECT " + approvalColumns + " FROM approval WHERE id = ?", []any{id}}.one(ctx, s.reads)
 }
 
 // Known reports whether a key was used before with the same request. With another request it is

@@ -82,7 +82,7 @@ func (c *change) moveRun(ctx context.Context, m work.MoveRun) error {
 	if err != nil {
 		return err
 	}
-	if err := moveFault("run "+r.ID, m.Version, r.Version, r.State, m.To, r.State.CanBecome); err != nil {
+	if err := (transition{"run " + r.ID, m.Version, r.Version, string(r.State), string(m.To), r.State.CanBecome(m.To)}).fault(); err != nil {
 		return err
 	}
 	at, err := c.stamp(m.At)

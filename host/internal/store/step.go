@@ -122,7 +122,7 @@ func (c *change) moveStep(ctx context.Context, m work.MoveStep) error {
 	if err := c.claim(ctx, m.Key, s.ID); err != nil {
 		return err
 	}
-	if err := moveFault("step "+s.ID, m.Version, s.Version, s.State, m.To, s.State.CanBecome); err != nil {
+	if err := (transition{"step " + s.ID, m.Version, s.Version, string(s.State), string(m.To), s.State.CanBecome(m.To)}).fault(); err != nil {
 		return err
 	}
 	if err := c.mayMoveStep(ctx, s, m.To); err != nil {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
@@ -11,6 +10,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/drawspan/drawspan/host/internal/audit"
+	"github.com/drawspan/drawspan/host/internal/work"
 )
 
 // nowhere is the Seq of a problem that belongs to no event.
@@ -127,10 +127,10 @@ func nodeRows(ctx context.Context, db queryer, end int64) iter.Seq2[audit.Node, 
 // Fold rebuilds every run's objects from the bodies of its events and compares them with the stored
 // ones. Runs of which retention has deleted bodies cannot be rebuilt and are left out.
 func (s *Store) Fold(ctx context.Context) ([]audit.Problem, error) {
-	ids, err := several(ctx, s.reads, "runs", func(row scanner) (id string, _ int, err error) {
+	ids, err := query[string]{"runs", func(row scanner) (id string, _ int, err error) {
 		err = row.Scan(&id)
 		return id, 0, err
-	}, "SELECT id FROM run UNION SELECT run_id FROM event WHERE run_id IS NOT NULL ORDER BY 1")
+	}, "SELECT id FROM run UNION SELECT run_id FROM event WHERE run_id IS NOT NULL ORDER BY 1", nil}.all(ctx, s.reads)
 	if err != nil {
 		return nil, err
 	}
@@ -174,18 +174,22 @@ func (s *Store) foldRun(ctx context.Context, id string) ([]audit.Problem, error)
 
 // storedObjects reads all objects of a run, by what they are called.
 func storedObjects(ctx context.Context, db queryer, runID string) (folding, error) {
-	all := folding{}
-	err := errors.Join(
-		gather(ctx, db, all, scanRun, runName, selectRun+" WHERE id = ?", runID),
-		gather(ctx, db, all, scanStep, stepName, selectStep+" WHERE run_id = ?", runID),
-		gather(ctx, db, all, scanAttempt, attemptName, selectAttempt+" WHERE run_id = ?", runID),
-		gather(ctx, db, all, scanKept, artifactName,
-			"SELECT "+artifactColumns+", inlined FROM artifact WHERE attempt_id IN (SELECT id FROM attempt WHERE run_id = ?)", runID),
-		gather(ctx, db, all, scanValidation, validationName, "SELECT "+validationColumns+" FROM validation WHERE run_id = ?", runID),
-		gather(ctx, db, all, scanGate, gateName, selectGate+" WHERE attempt_id IN (SELECT id FROM attempt WHERE run_id = ?)", runID),
-		gather(ctx, db, all, scanApproval, approvalName, "SELECT "+approvalColumns+" FROM approval WHERE run_id = ?", runID),
+	const (
+		ofRun      = " WHERE run_id = ?"
+		ofAttempts = " WHERE attempt_id IN (SELECT id FROM attempt WHERE run_id = ?)"
 	)
-	return all, err
+	args := []any{runID}
+	found := folding{}
+	err := errors.Join(
+		gather(ctx, db, found, query[work.Run]{"run", scanRun, selectRun + " WHERE id = ?", args}, runName),
+		gather(ctx, db, found, query[work.Step]{"steps", scanStep, selectStep + ofRun, args}, stepName),
+		gather(ctx, db, found, query[work.Attempt]{"attempts", scanAttempt, selectAttempt + ofRun, args}, attemptName),
+		gather(ctx, db, found, query[artifactKept]{"artifacts", scanKept, "SELECT " + artifactColumns + ", inlined FROM artifact" + ofAttempts, args}, artifactName),
+		gather(ctx, db, found, query[work.Validation]{"validations", scanValidation, "SELECT " + validationColumns + " FROM validation" + ofRun, args}, validationName),
+		gather(ctx, db, found, query[work.GateRecord]{"gates", scanGate, selectGate + ofAttempts, args}, gateName),
+		gather(ctx, db, found, query[work.Approval]{"approvals", scanApproval, "SELECT " + approvalColumns + " FROM approval" + ofRun, args}, approvalName),
+	)
+	return found, err
 }
 
 func scanKept(row scanner) (artifactKept, int, error) {
@@ -197,12 +201,10 @@ func scanKept(row scanner) (artifactKept, int, error) {
 }
 
 // gather puts the rows of a query under their names.
-func gather[T any](ctx context.Context, db queryer, to folding, scan func(scanner) (T, int, error), name func(T) string, query string, args ...any) error {
-	items, err := several(ctx, db, "objects", scan, query, args...)
+func gather[T any](ctx context.Context, db queryer, to folding, q query[T], name func(T) string) error {
+	items, err := q.all(ctx, db)
 	for _, item := range items {
 		to[name(item)] = &object{value: &item, seq: nowhere}
 	}
 	return err
 }
-
-var _ queryer = (*sql.Tx)(nil)
