@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -137,25 +138,37 @@ func checkPeer(conn net.Conn, leader int) error {
 	if err = errors.Join(err, credErr); err != nil {
 		return fmt.Errorf("look at the peer: %w", err)
 	}
-	return samePIDNamespace(int(cred.Pid), leader)
+	if !descends(int(cred.Pid), leader) {
+		return errForeignPeer
+	}
+	return nil
 }
 
-// samePIDNamespace is nil where the kernel does not let us see.
-func samePIDNamespace(peer, leader int) error {
-	want, err := os.Stat(fmt.Sprintf("/proc/%d/ns/pid", leader))
-	if err != nil {
-		return nil
+// descends tells whether a process is of the launch: the launch's first process is its ancestor, and
+// adopts its orphans. Everybody may read who is whose parent, whatever else a process hides.
+func descends(pid, leader int) bool {
+	for range maxAncestors {
+		switch {
+		case pid == leader:
+			return true
+		case pid <= 1:
+			return false
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return false
+		}
+		// The fields follow the name, which is in parentheses and may hold anything: state, parent.
+		_, err = fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " %c %d", new(rune), &pid)
+		if err != nil {
+			return false
+		}
 	}
-	got, err := os.Stat(fmt.Sprintf("/proc/%d/ns/pid", peer))
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return nil
-	case err != nil || !os.SameFile(want, got):
-		return errForeignPeer
-	default:
-		return nil
-	}
+	return false
 }
+
+// maxAncestors bounds the walk; a plugin listens itself, or a child of it does.
+const maxAncestors = 32
 
 // payloadEnv is what of go-plugin's variables a plugin gets, with the socket directory as it sees it.
 func payloadEnv(proposed []string, inside string) []string {

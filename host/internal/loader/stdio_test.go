@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -89,5 +90,24 @@ func TestTheLogRateIsBoundedAndTheDroppedAreCounted(t *testing.T) {
 	}
 	if ok, dropped := b.take(now.Add(time.Second)); !ok || dropped != 9*logBurst {
 		t.Errorf("after a second: %t, %d dropped before", ok, dropped)
+	}
+}
+
+func TestOnlyWhoDescendsFromTheLaunchIsOfIt(t *testing.T) {
+	self := os.Getpid()
+	for name, c := range map[string]struct {
+		pid, leader int
+		want        bool
+	}{
+		"the first process itself": {self, self, true},
+		"its child":                {self, os.Getppid(), true},
+		"its parent":               {os.Getppid(), self, false},
+		"nobody":                   {0, self, false},
+		"init":                     {1, self, false},
+		"a process that is gone":   {1 << 30, self, false},
+	} {
+		if got := descends(c.pid, c.leader); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
 	}
 }
