@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/drawspan/drawspan/host/fault"
 )
@@ -110,6 +111,13 @@ func checkFileSystem(dir string, refused map[int64]string) error {
 // fOFDSetlk takes a lock that belongs to the open file, not to the process (F_OFD_SETLK of fcntl.h).
 const fOFDSetlk = 37
 
+// How often and how long apart the lock is tried. A child that a killed daemon was just starting holds
+// it until it sees that its parent is gone.
+const (
+	lockTries = 50
+	lockPause = 20 * time.Millisecond
+)
+
 // lockDir makes this process the only owner of the directory until the file is closed.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
@@ -117,7 +125,12 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
 	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
-	err = syscall.FcntlFlock(f.Fd(), fOFDSetlk, &lock)
+	for range lockTries {
+		if err = syscall.FcntlFlock(f.Fd(), fOFDSetlk, &lock); !elsewhere(err) {
+			break
+		}
+		time.Sleep(lockPause)
+	}
 	if err == nil {
 		// Who holds it, for the message that the next one gets. The lock counts, not the text.
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
@@ -128,12 +141,28 @@ func lockDir(dir string) (*os.File, error) {
 	holder := make([]byte, 20)
 	n, _ := f.ReadAt(holder, 0) // only for the message
 	_ = f.Close()               // nothing was written to it
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+	if elsewhere(err) {
 		pid, _, _ := strings.Cut(string(holder[:n]), "\n")
 		return nil, fault.New(fault.StateLocked, "another daemon owns this state directory (pid %s)", pid).At(dir).
 			Fix("run: drawspan doctor")
 	}
 	return nil, fmt.Errorf("lock state directory: %w", err)
+}
+
+// elsewhere reports that somebody else has the lock.
+func elsewhere(err error) bool { return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) }
+
+// shutDatabase makes the file of the database, or shuts it, before SQLite opens it: SQLite would let
+// everybody read it. The files that SQLite puts beside it get its mode.
+func shutDatabase(dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, databaseName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("make database: %w", err)
+	}
+	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
+		return fmt.Errorf("shut database: %w", err)
+	}
+	return nil
 }
 
 // writeFile puts a small file in place, durably, with mode 0600.

@@ -118,6 +118,9 @@ func (s *Store) build(ctx context.Context) (from, to int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	if err := shutDatabase(s.dir); err != nil {
+		return 0, 0, err
+	}
 	db, err := openPool(s.dir, mayBuild)
 	if err != nil {
 		return 0, 0, err

@@ -18,7 +18,7 @@ import (
 func TestANewRecordIsOursAlone(t *testing.T) {
 	dir := stateDir(t)
 	s := reopen(t, Options{Dir: dir})
-	for name, want := range map[string]fs.FileMode{"": fs.ModeDir | 0o700, "keys": fs.ModeDir | 0o700, "keys/log.key": 0o600, "lock": 0o600, "log.checkpoint": 0o600} {
+	for name, want := range map[string]fs.FileMode{"": fs.ModeDir | 0o700, "keys": fs.ModeDir | 0o700, "keys/log.key": 0o600, "lock": 0o600, databaseName: 0o600, databaseName + "-wal": 0o600, "log.checkpoint": 0o600} {
 		var info fs.FileInfo
 		waitFor(t, name, func() (err error) { info, err = os.Stat(filepath.Join(dir, name)); return err })
 		if info.Mode() != want {
