@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -29,6 +30,7 @@ type Instance struct {
 	client   *wire.Client
 	manifest sdk.Manifest
 	identity work.PluginIdentity
+	attempt  atomic.Value  // string: what Execute performs
 	ended    chan struct{} // closed when the process is dead and everything of it is gone
 
 	stopOnce sync.Once
@@ -116,6 +118,7 @@ func (i *Instance) dead() bool {
 // waits. The error is the sink's or the context's own, or a fault: plugin_crashed, plugin_unresponsive,
 // plugin_protocol. Ending ctx does not stop the plugin; Cancel and Stop do.
 func (i *Instance) Execute(ctx context.Context, a sdk.Attempt, sink func(context.Context, sdk.Event) error) (sdk.Result, error) {
+	i.attempt.Store(a.ID)
 	var result sdk.Result
 	err := i.while(ctx, func(ctx context.Context) (err error) {
 		result, err = i.client.Execute(ctx, a, sink)
@@ -138,17 +141,22 @@ func (i *Instance) Check(ctx context.Context, c sdk.Check, output func(stream st
 	return verdict, nil
 }
 
+func (i *Instance) performing() string {
+	id, _ := i.attempt.Load().(string)
+	return id
+}
+
 // Input answers an open question by answer, or an open permission request by decision.
 func (i *Instance) Input(ctx context.Context, itemID string, answer sdk.Answer, decision sdk.Decision) error {
 	return i.while(ctx, func(ctx context.Context) error {
-		return i.client.Input(ctx, i.launch.AttemptID, itemID, answer, decision)
+		return i.client.Input(ctx, i.performing(), itemID, answer, decision)
 	})
 }
 
 // Cancel asks the attempt to stop, in the plugin's own way. It says nothing about the processes.
 func (i *Instance) Cancel(ctx context.Context, reason string) error {
 	return i.while(ctx, func(ctx context.Context) error {
-		return i.client.Cancel(ctx, i.launch.AttemptID, reason)
+		return i.client.Cancel(ctx, i.performing(), reason)
 	})
 }
 

@@ -303,7 +303,7 @@ func TestNothingLeaksOverManyStarts(t *testing.T) {
 	}
 	cycle()
 	files, routines := settled(t, 0, 0)
-	const cycles = 12
+	const cycles = 6
 	for range cycles {
 		cycle()
 	}

@@ -272,6 +272,7 @@ func raw(how, dir, name string) {
 		line += selfSigned
 	}
 	fmt.Println(line)
+	fmt.Println(strings.Repeat("the host drains this ", 20000))
 	if how == "big" {
 		serveBig(listener)
 	}

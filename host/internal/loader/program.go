@@ -35,7 +35,7 @@ func (l *Loader) find(kind, name string) (*os.File, error) {
 }
 
 // verified is the sealed program of a plugin whose bytes have the digest of the lock file, and the
-// entry that says so.
+// entry that says so. The caller releases it.
 func (l *Loader) verified(kind, name string) (*seal, pluginlock.Entry, error) {
 	l.mu.Lock()
 	lock := l.lock
@@ -56,14 +56,15 @@ func (l *Loader) verified(kind, name string) (*seal, pluginlock.Entry, error) {
 }
 
 // sealed is the sealed copy of an opened program. With want it must have that digest, and is kept for
-// the next launch; the file is hashed again only when it is not the same any more.
+// the next launch; the file is hashed again only when it is not the same any more. The caller releases
+// it.
 func (l *Loader) sealed(f *os.File, want string) (*seal, error) {
 	id, err := identityOf(f)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.PluginNotFound, "plugin program cannot be used").At(f.Name())
 	}
-	if s := l.cached(f.Name(), id, want); s != nil {
-		return s, nil
+	if s, err := l.cached(f.Name(), id, want); s != nil || err != nil {
+		return s, err
 	}
 	s, err := sealProgram(filepath.Base(f.Name()), f)
 	if err != nil {
@@ -81,29 +82,38 @@ func (l *Loader) sealed(f *os.File, want string) (*seal, error) {
 	if want == "" {
 		return s, nil
 	}
-	return l.keep(f.Name(), id, s), nil
+	if err := l.keep(f.Name(), id, s); err != nil {
+		s.release()
+		return nil, err
+	}
+	return s, nil
 }
 
 // cached is the sealed copy made earlier, if the file has not been touched since.
-func (l *Loader) cached(path string, id identity, want string) *seal {
+func (l *Loader) cached(path string, id identity, want string) (*seal, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if before, ok := l.seen[path]; ok && before.same(id) && before.digest == want {
-		return l.seals[want]
+	before, hashed := l.seen[path]
+	kept, ok := l.seals[want]
+	if !hashed || !ok || !before.same(id) || before.digest != want {
+		return nil, nil
 	}
-	return nil
+	return kept.again()
 }
 
-// keep stores a sealed copy; of two that were made at once, one is used.
-func (l *Loader) keep(path string, id identity, s *seal) *seal {
+// keep keeps a sealed copy for the next launches.
+func (l *Loader) keep(path string, id identity, s *seal) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id.digest = s.digest
 	l.seen[path] = id
-	if other, ok := l.seals[s.digest]; ok {
-		s.release()
-		return other
+	if _, ok := l.seals[s.digest]; ok {
+		return nil
 	}
-	l.seals[s.digest] = s
-	return s
+	kept, err := s.again()
+	if err != nil {
+		return err
+	}
+	l.seals[s.digest] = kept
+	return nil
 }

@@ -81,16 +81,11 @@ func endOf(f *os.File) {
 }
 
 func (r *confinedRunner) launchWith(ctx context.Context, p *pipes) (Process, error) {
-	program, err := r.seal.open()
-	if err != nil {
-		return nil, err
-	}
-	defer closeAll(program)
 	process, err := r.loader.opts.Launch.Launch(ctx, sandbox.Request{
 		Policy:  r.launch.Policy,
 		Tree:    sandbox.Tree{Path: r.launch.Tree, Mode: r.launch.Mode, Dev: r.launch.Dev, Ino: r.launch.Ino},
 		Binds:   []sandbox.Bind{{Host: r.room.path, Inside: r.room.inside, Mode: "rw"}},
-		Program: program, Argv: []string{r.Name()}, Env: r.env,
+		Program: r.seal.file, Argv: []string{r.Name()}, Env: r.env,
 		Stdout: p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation,
 	})
 	if err != nil {

@@ -49,18 +49,16 @@ type seal struct {
 	file   *os.File // opened read-only, or the kernel would not execute it
 }
 
-// open is a descriptor of its own for one launch.
-func (s *seal) open() (*os.File, error) {
+// again is the same program with a descriptor of its own.
+func (s *seal) again() (*seal, error) {
 	fd, err := unix.FcntlInt(s.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return os.NewFile(uintptr(fd), s.file.Name()), nil
+	return &seal{digest: s.digest, file: os.NewFile(uintptr(fd), s.file.Name())}, nil
 }
 
-func (s *seal) release() {
-	s.file.Close() //nolint:errcheck // a memory file has nothing left to lose
-}
+func (s *seal) release() { closeAll(s.file) }
 
 // sealProgram copies an opened program into a sealed memory file while hashing it.
 func sealProgram(name string, src *os.File) (*seal, error) {

@@ -28,6 +28,7 @@ func (l *Loader) Start(ctx context.Context, launch Launch) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer s.release()
 	return l.bring(ctx, launch, s, entry)
 }
 
@@ -264,6 +265,7 @@ func (l *Loader) Manifest(ctx context.Context, kind, name string) (sdk.Manifest,
 	if err != nil {
 		return sdk.Manifest{}, "", err
 	}
+	defer s.release()
 	if m, known := l.known(kind+"-"+name, s.digest); known {
 		return m, s.digest, nil
 	}

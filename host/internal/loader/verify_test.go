@@ -3,6 +3,7 @@ package loader
 import (
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,6 +165,34 @@ func TestALockThatDropsAProgramStopsItsStarts(t *testing.T) {
 	if _, _, err := run(t, i, "x"); err != nil {
 		t.Errorf("what ran before the lock changed: %v", err)
 	}
+}
+
+func TestALockMayChangeAtAnyMoment(t *testing.T) {
+	s := newSetup(t, "executor-good")
+	lock, stop := s.loader.lock, make(chan struct{})
+	var changes sync.WaitGroup
+	changes.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				s.loader.SetLock(&pluginlock.File{})
+				s.loader.SetLock(lock)
+			}
+		}
+	})
+	for range 5 {
+		i, err := s.start("executor-good")
+		if err == nil {
+			_, err = i.Stop(t.Context(), time.Second)
+		}
+		if err != nil && !fault.Is(err, fault.PluginNotLocked) {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	changes.Wait()
 }
 
 func TestInspectLooksAtWhatIsNotLocked(t *testing.T) {
