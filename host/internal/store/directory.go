@@ -150,7 +150,9 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 // elsewhere reports that somebody else has the lock.
-func elsewhere(err error) bool { return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) }
+func elsewhere(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES)
+}
 
 // shutDatabase makes the file of the database, or shuts it, before SQLite opens it: SQLite would let
 // everybody read it. The files that SQLite puts beside it get its mode.

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	chunkRows  = 1024     // rows of one query of a long read
-	chunkBytes = 16 << 20 // bytes of bodies that one answer may hold
+	chunkRows  = 1024    // rows of one query of a long read
+	chunkBytes = 8 << 20 // bytes of bodies that one answer may hold
 	readTime   = 30 * time.Second
 )
 

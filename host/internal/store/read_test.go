@@ -197,7 +197,7 @@ func TestAnAnswerIsBoundedInRowsAndBytes(t *testing.T) {
 	s := newStore(t)
 	ctx := context.Background()
 	run := openRun(t, s)
-	text := strings.Repeat("x", 5<<20)
+	text := strings.Repeat("x", 5<<19)
 	for range 5 {
 		must(t, s, work.DispatchStep{Step: work.Step{ID: newID("step"), RunID: run.ID, Spec: work.StepSpec{Text: text}}})
 	}
