@@ -22,6 +22,20 @@ func TestHelpListsEveryName(t *testing.T) {
 	}
 }
 
+func TestTheScriptNamesWhatThereIs(t *testing.T) {
+	raw, err := os.ReadFile("../../scripts/bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "# Names:"
+	for _, m := range measurements() {
+		want += " " + m.name
+	}
+	if !strings.Contains(string(raw), want+"\n") {
+		t.Errorf("scripts/bench does not say %q", want)
+	}
+}
+
 func TestAnUnknownNameIsRefusedBeforeAnythingIsMeasured(t *testing.T) {
 	var out, errOut bytes.Buffer
 	if code := run(t.Context(), []string{"event", "speed"}, &out, &errOut); code != exitUsage {
