@@ -31,11 +31,11 @@ func load(o Options) (*loaded, error) {
 	source.Attributes = func(kind, plugin string) ([]config.Attribute, bool) { return attributesOf(lock, kind, plugin) }
 	cfg, diags := config.Load(source)
 	if diags.HasErrors() {
-		return nil, &diagnosed{Fault: fault.New(fault.ConfigInvalid, "the configuration has errors").Fix("run: drawspan validate"), Diagnostics: diags}
+		return nil, &diagnosed{Fault: fault.From(diags.Err()), Diagnostics: diags}
 	}
 	compiled, more := policy.Compile(cfg, o.Host)
 	if more.HasErrors() {
-		return nil, &diagnosed{Fault: fault.New(fault.ConfigInvalid, "the configuration cannot be put in force on this machine").Fix("run: drawspan validate"), Diagnostics: append(diags, more...)}
+		return nil, &diagnosed{Fault: fault.From(more.Err()), Diagnostics: append(diags, more...)}
 	}
 	for _, ex := range compiled.Executors {
 		if entry, ok := lock.Find("executor", ex.Plugin); ok {
