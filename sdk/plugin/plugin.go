@@ -6,12 +6,16 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/wire"
 )
 
-const exitCrash = 2 // as the Go runtime does
+const (
+	exitCrash = 2                     // as the Go runtime does
+	lastWords = 50 * time.Millisecond // for what was told before a crash to leave the process
+)
 
 // Serve serves impl, which must be an sdk.Executor or an sdk.Validator, or both, and may be an
 // sdk.Configurer, until the daemon ends the program. It does not return early: a program that was not
@@ -41,6 +45,7 @@ func Serve(m sdk.Manifest, impl any) {
 		Greeted: func(wish string) { level.Set(parseLevel(wish)) },
 		Crash: func(doing string, value any, stack []byte) {
 			report(os.Stderr, m, doing, value, stack)
+			time.Sleep(lastWords)
 			os.Exit(exitCrash)
 		},
 	})

@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -26,8 +25,9 @@ type attempt struct {
 }
 
 func newAttempt(id string, cancel context.CancelCauseFunc) *attempt {
+	gone := make(chan struct{})
 	return &attempt{
-		id: id, cancel: cancel, feed: newFeed[*pb.AttachReply](), gone: make(chan struct{}),
+		id: id, cancel: cancel, feed: newFeed[*pb.AttachReply](gone), gone: gone,
 		waiting: map[string]chan *pb.InputRequest{},
 	}
 }
@@ -150,8 +150,6 @@ func (a *attempt) attach() bool {
 	a.attached = true
 	return first
 }
-
-var errHostGone = errors.New("the host has left the attempt")
 
 // leave is called when the stream has ended, for whatever reason.
 func (a *attempt) leave() {

@@ -6,24 +6,26 @@ import (
 	"time"
 )
 
-// feedQueue is how many messages wait for the host before the author's code has to.
-const feedQueue = 16
-
-// errOver is the error of telling something after the end.
-var errOver = errors.New("the attempt has ended")
+// The errors of telling something that nobody takes any more.
+var (
+	errOver     = errors.New("the attempt has ended")
+	errHostGone = errors.New("the host has left the attempt")
+)
 
 // feed carries what a running piece of the author's code tells, in order, to the stream that the host
-// reads. Its last message is put by finish.
+// reads. Nothing waits in it: what was put is on its way when put returns, so that a crash takes little
+// with it. Its last message is put by finish.
 type feed[M any] struct {
 	out  chan M
-	over chan struct{} // closed when the author's code has returned
+	over chan struct{}   // closed when the author's code has returned
+	gone <-chan struct{} // closed when the host has left the stream
 }
 
-func newFeed[M any]() *feed[M] {
-	return &feed[M]{out: make(chan M, feedQueue), over: make(chan struct{})}
+func newFeed[M any](gone <-chan struct{}) *feed[M] {
+	return &feed[M]{out: make(chan M), over: make(chan struct{}), gone: gone}
 }
 
-// put queues one message; it blocks while the host is behind.
+// put hands over one message; it blocks while the host is behind.
 func (f *feed[M]) put(ctx context.Context, m M) error {
 	select {
 	case <-f.over:
@@ -35,17 +37,19 @@ func (f *feed[M]) put(ctx context.Context, m M) error {
 		return nil
 	case <-f.over:
 		return errOver
+	case <-f.gone:
+		return errHostGone
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// finish queues the last message. Until the host has taken it, it blocks; gone unblocks it.
-func (f *feed[M]) finish(gone <-chan struct{}, last M) {
+// finish hands over the last message. Until the host has taken it, it blocks.
+func (f *feed[M]) finish(last M) {
 	close(f.over)
 	select {
 	case f.out <- last:
-	case <-gone:
+	case <-f.gone:
 	}
 }
 

@@ -49,7 +49,7 @@ func (s *Server) begin(a *attempt) bool {
 func (s *Server) run(ctx context.Context, a *attempt, work *sdk.Attempt) {
 	result := sdk.ResultOf(sdk.Result{}, &sdk.Failure{Class: "crash", Message: "the executor ended without a result"})
 	defer func() {
-		a.feed.finish(a.gone, resultReply(result))
+		a.feed.finish(resultReply(result))
 	}()
 	var got sdk.Result
 	err := s.guard("performing attempt "+work.ID, func() (err error) {

@@ -20,7 +20,7 @@ func (v validatorFace) Check(r *pb.CheckRequest, stream grpc.ServerStreamingServ
 		return err
 	}
 	ctx := stream.Context()
-	f := newFeed[*pb.CheckReply]()
+	f := newFeed[*pb.CheckReply](ctx.Done())
 	check := checkFromProto(r, config)
 	check.Output = func(stream string, p []byte) error { return output(ctx, f, stream, p) }
 	go v.s.judge(ctx, f, check)
@@ -41,7 +41,7 @@ func (v validatorFace) Check(r *pb.CheckRequest, stream grpc.ServerStreamingServ
 func (s *Server) judge(ctx context.Context, f *feed[*pb.CheckReply], check *sdk.Check) {
 	verdict := sdk.Verdict{Outcome: sdk.Error, Message: "the validator ended without a verdict"}
 	defer func() {
-		f.finish(ctx.Done(), &pb.CheckReply{Body: &pb.CheckReply_Verdict{Verdict: verdictToProto(verdict)}})
+		f.finish(&pb.CheckReply{Body: &pb.CheckReply_Verdict{Verdict: verdictToProto(verdict)}})
 	}()
 	var got sdk.Verdict
 	err := s.guard("checking gate "+check.Gate, func() (err error) {

@@ -139,7 +139,10 @@ func TestHowAPluginDiesIsTold(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			i := s.mustStart("executor-good")
-			_, _, err := run(t, i, text)
+			_, e, err := run(t, i, text)
+			if text == "panic" && !strings.Contains(e.text(), "about to panic") {
+				t.Errorf("what was told before the crash is lost: %s", e.text())
+			}
 			var crash *Crash
 			if !fault.Is(err, fault.PluginCrashed) || !errors.As(err, &crash) {
 				t.Fatalf("Execute = %v, want plugin_crashed", err)

@@ -171,6 +171,7 @@ func (a actor) Run(ctx context.Context, at *sdk.Attempt) (sdk.Result, error) {
 	say := func(text string) error { return at.Host.Emit(ctx, sdk.Message(text)) }
 	switch at.Instruction {
 	case "panic":
+		mustDo(say("about to panic"))
 		panic("executor panic")
 	case "exit0":
 		os.Exit(0)
