@@ -38,20 +38,32 @@ func readLines(t *testing.T, from *os.File, n int) []string {
 	return lines
 }
 
+// start runs a function of the test binary inside, and returns while it runs.
 func (f *fixture) start(r sandbox.Request, name string, args ...string) (*sandbox.Process, *os.File) {
 	f.t.Helper()
-	out, write := pipe(f.t)
 	r.Program = self(f.t)
 	r.Argv = append([]string{"payload", payloadArg, name}, args...)
+	return f.running(r)
+}
+
+func (f *fixture) running(r sandbox.Request) (*sandbox.Process, *os.File) {
+	f.t.Helper()
+	out, write := pipe(f.t)
 	r.Stdout, r.Stderr = write, write
 	p := f.launch(r)
 	write.Close()
 	return p, out
 }
 
+// orphans leaves n detached processes.
+func (f *fixture) orphans(n int, stay string) (*sandbox.Process, *os.File) {
+	f.t.Helper()
+	return f.running(sandbox.Request{Path: "/bin/sh", Argv: []string{"sh", "-c", daemonise, "sh", strconv.Itoa(n), stay}})
+}
+
 func TestS35_KillReturnsWhenAHundredDetachedProcessesAreDead(t *testing.T) {
 	f := newFixture(t)
-	p, out := f.start(sandbox.Request{}, "daemonise", "100", "stay")
+	p, out := f.orphans(100, "stay")
 	readLines(t, out, 100)
 	d, err := p.Kill(deadline(t))
 	if err != nil {
@@ -67,6 +79,7 @@ func TestS35_KillReturnsWhenAHundredDetachedProcessesAreDead(t *testing.T) {
 	if d.Took <= 0 || d.Took > time.Minute {
 		t.Errorf("it took %v", d.Took)
 	}
+	t.Logf("a hundred processes were dead after %v", d.Took)
 	if end := p.Exit(); end.Lost != "killed" {
 		t.Errorf("exit: %+v", end)
 	}
@@ -80,7 +93,7 @@ func TestS35_KillReturnsWhenAHundredDetachedProcessesAreDead(t *testing.T) {
 
 func TestWhatAPayloadLeavesBehindIsCountedAndDies(t *testing.T) {
 	f := newFixture(t)
-	p, out := f.start(sandbox.Request{}, "daemonise", "5")
+	p, out := f.orphans(5, "")
 	end := p.Exit()
 	if !drained(t, out) {
 		t.Error("a process was alive when Done was closed")
@@ -95,7 +108,7 @@ func TestWhatAPayloadLeavesBehindIsCountedAndDies(t *testing.T) {
 }
 
 func TestADaemonThatIsKilledLeavesNoProcess(t *testing.T) {
-	newFixture(t)
+	needSandbox(t)
 	tree := realTemp(t)
 	out, write := pipe(t)
 	daemon := outside(t, "daemon", realTemp(t), realTemp(t), tree, "50")
@@ -291,12 +304,38 @@ func TestSurvivorsAreCountedWithTheirDescendants(t *testing.T) {
 }
 
 func TestADaemonThatProtectsItsMemoryCanLaunch(t *testing.T) {
-	newFixture(t)
+	needSandbox(t)
 	daemon := outside(t, "protected", realTemp(t), realTemp(t))
 	daemon.Env = []string{launcherVariable + "=" + os.Getenv(launcherVariable)}
 	err := daemon.Run()
 	var ended *exec.ExitError
 	if !errors.As(err, &ended) || ended.ExitCode() != 42 {
 		t.Errorf("got %v, want the payload's code 42", err)
+	}
+}
+
+func TestManyLaunchesAtOnce(t *testing.T) {
+	f := newFixture(t)
+	const n = 24
+	ctx := deadline(t)
+	ends := make(chan error, n)
+	for i := range n {
+		go func() {
+			p, err := f.box.Launch(ctx, sandbox.Request{
+				Policy: isolated(), Tree: sandbox.Tree{Path: f.tree, Mode: sandbox.TreeOverlay},
+				Path: "/bin/sh", Argv: []string{"sh", "-c", fmt.Sprintf(": >mine-%d; test $(ls | wc -l) = 1 || exit 99; exit %d", i, i)},
+			})
+			if err == nil {
+				if end := p.Exit(); end.Code != i || end.Lost != "" {
+					err = fmt.Errorf("launch %d ended with %+v", i, end)
+				}
+			}
+			ends <- err
+		}()
+	}
+	for range n {
+		if err := <-ends; err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 	"github.com/drawspan/drawspan/host/internal/work"
@@ -24,6 +26,7 @@ import (
 // DRAWSPAN_SANDBOX_LAUNCHER names a launcher that is built already.
 const (
 	launcherVariable = "DRAWSPAN_SANDBOX_LAUNCHER"
+	missingVariable  = "DRAWSPAN_SANDBOX_MISSING" // set by TestMain: why there can be no sandbox here
 	payloadArg       = "payload"
 	outsideArg       = "outside"
 )
@@ -41,27 +44,61 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
-	if os.Getenv(launcherVariable) != "" {
-		return m.Run()
-	}
 	dir, err := os.MkdirTemp("", "launcher-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	program := filepath.Join(dir, "drawspan-sandbox")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "../../cmd/drawspan-sandbox")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the launcher: %v\n%s", err, out)
-		return 1
-	}
-	if err := os.Setenv(launcherVariable, program); err != nil {
+	if err := errors.Join(buildLauncher(dir), tryOnce(dir)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
+}
+
+func buildLauncher(dir string) error {
+	if os.Getenv(launcherVariable) != "" {
+		return nil
+	}
+	program := filepath.Join(dir, "drawspan-sandbox")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "../../cmd/drawspan-sandbox")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the launcher: %w\n%s", err, out)
+	}
+	return os.Setenv(launcherVariable, program)
+}
+
+// tryOnce finds out whether this machine can have a sandbox at all. Where it cannot, in a container that
+// refuses user namespaces or inside of a sandbox, every test that needs one is skipped with the remedy.
+func tryOnce(dir string) error {
+	if os.Getenv(launcherVariable) == "" {
+		return nil // not built, which is told already
+	}
+	box, err := sandbox.New(sandbox.Options{Launcher: os.Getenv(launcherVariable), StateDir: dir, Home: dir})
+	if err != nil {
+		return err
+	}
+	policy := isolated()
+	policy.OnShortfall, policy.Floor = "degrade", "isolated"
+	p, err := box.Launch(context.Background(), sandbox.Request{Policy: policy, Path: "/bin/true"})
+	if fault.Is(err, fault.SandboxUnavailable) {
+		why := fault.From(err)
+		return errors.Join(os.Setenv(missingVariable, why.Error()+"; "+why.Hint), box.Close())
+	}
+	if err != nil {
+		return errors.Join(err, box.Close())
+	}
+	p.Exit()
+	return box.Close()
+}
+
+func needSandbox(t *testing.T) {
+	t.Helper()
+	if why := os.Getenv(missingVariable); why != "" {
+		t.Skip(why)
+	}
 }
 
 // fixture is one Sandbox with its directories.
@@ -73,10 +110,9 @@ type fixture struct {
 	tree  string
 }
 
-// newFixture skips where the machine cannot have a sandbox at all: in a container that refuses user
-// namespaces, and inside a sandbox.
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
+	needSandbox(t)
 	f := &fixture{t: t, home: realTemp(t), state: realTemp(t), tree: realTemp(t)}
 	box, err := sandbox.New(sandbox.Options{Launcher: os.Getenv(launcherVariable), StateDir: f.state, Home: f.home})
 	if err != nil {

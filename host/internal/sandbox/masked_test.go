@@ -130,6 +130,7 @@ func tryMasked(args []string) (trial, error) {
 // masked runs a trial in a process of its own.
 func masked(t *testing.T, name string, policy work.SandboxPolicy) (trial, bool) {
 	t.Helper()
+	needSandbox(t)
 	tree := realTemp(t)
 	text, err := json.Marshal(policy)
 	if err != nil {
@@ -241,6 +242,7 @@ func TestS82_ALevelThatThisVersionDoesNotReachIsRefusedWithTheReason(t *testing.
 }
 
 func TestS82_ARefusalThatDoesNotHoldIsFatalAtEveryLevel(t *testing.T) {
+	needSandbox(t)
 	// A home inside /usr is in every view, so the verification finds it.
 	state := realTemp(t)
 	box, err := sandbox.New(sandbox.Options{Launcher: os.Getenv(launcherVariable), StateDir: state, Home: "/usr/share"})

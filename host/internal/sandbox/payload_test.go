@@ -24,10 +24,6 @@ func runPayload(name string, args []string) int {
 	switch name {
 	case "attempts":
 		return tryAll(args)
-	case "daemonise":
-		return daemonise(args)
-	case "grandchild":
-		return grandchild()
 	case "fork-bomb":
 		return forkBomb()
 	case "descriptors":
@@ -57,44 +53,15 @@ func runPayload(name string, args []string) int {
 	return 98
 }
 
-// daemonise leaves args[0] processes behind that have nothing to do with it any more: each has its own
-// session and no living parent but PID 1. With a second argument it waits instead of ending.
-func daemonise(args []string) int {
-	n, err := strconv.Atoi(args[0])
-	if err != nil {
-		return 97
-	}
-	for range n {
-		// The child starts the grandchild and ends, so the grandchild is an orphan.
-		child := exec.Command("/proc/self/exe", payloadArg, "grandchild", "fork")
-		child.Stdout = os.Stdout
-		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		if err := child.Run(); err != nil {
-			fmt.Println("fork:", err)
-			return 96
-		}
-	}
-	if len(args) > 1 {
-		select {}
-	}
-	return 0
-}
-
-// grandchild is both the child, which forks and ends, and the orphan, which says so and stays.
-func grandchild() int {
-	if len(os.Args) > 3 {
-		orphan := exec.Command("/proc/self/exe", payloadArg, "grandchild")
-		orphan.Stdout = os.Stdout
-		orphan.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		if err := orphan.Start(); err != nil {
-			return 95
-		}
-		return 0
-	}
-	signal.Ignore(unix.SIGTERM, unix.SIGHUP, unix.SIGINT)
-	fmt.Println("ready")
-	select {}
-}
+// daemonise is a shell script that leaves $1 processes behind that have nothing to do with it any more: each
+// has its own session, ignores what it can and has no living parent but PID 1. With $2 it stays, too.
+const daemonise = `
+	i=0
+	while [ $i -lt $1 ]; do
+		(setsid sh -c 'trap "" HUP INT TERM; echo ready; exec sleep 1000' &)
+		i=$((i+1))
+	done
+	[ -z "$2" ] || exec sleep 1000`
 
 // forkBomb starts shells until it may not, and says how many it got.
 func forkBomb() int {
@@ -206,13 +173,9 @@ func runDaemon(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	program, err := sealSelf()
-	if err != nil {
-		return 1
-	}
 	_, err = box.Launch(context.Background(), sandbox.Request{
-		Policy: isolated(), Tree: sandbox.Tree{Path: tree, Mode: sandbox.TreeWritable}, Program: program,
-		Argv: []string{"payload", payloadArg, "daemonise", args[3], "stay"}, Stdout: os.Stdout,
+		Policy: isolated(), Tree: sandbox.Tree{Path: tree, Mode: sandbox.TreeWritable},
+		Path: "/bin/sh", Argv: []string{"sh", "-c", daemonise, "sh", args[3], "stay"}, Stdout: os.Stdout,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -124,7 +124,7 @@ func (s *Sandbox) overlayCheck(ctx context.Context) Check {
 	left, readErr := os.ReadDir(dir)
 	switch {
 	case err != nil:
-		c.Detail = fault.From(err).Message
+		c.Detail = err.Error()
 	case readErr != nil || len(left) != 0:
 		c.Detail = "a write reached the directory below"
 	default:

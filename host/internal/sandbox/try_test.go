@@ -59,6 +59,7 @@ func TestALauncherThatCannotBeTrustedIsRefused(t *testing.T) {
 }
 
 func TestTheLauncherIsTheOneThatWasThereAtTheStart(t *testing.T) {
+	needSandbox(t)
 	program, err := os.ReadFile(os.Getenv(launcherVariable))
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +89,7 @@ func TestTheLauncherIsTheOneThatWasThereAtTheStart(t *testing.T) {
 }
 
 func TestWhatAKilledDaemonLeftIsRemoved(t *testing.T) {
+	needSandbox(t)
 	state, home := realTemp(t), realTemp(t)
 	options := sandbox.Options{Launcher: os.Getenv(launcherVariable), StateDir: state, Home: home}
 	first, err := sandbox.New(options)

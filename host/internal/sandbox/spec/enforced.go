@@ -35,7 +35,7 @@ type Enforced struct {
 		Processes int    `json:"processes"`
 		OpenFiles int    `json:"open_files"`
 		FileSize  int64  `json:"file_size"`
-		Tmp       int64  `json:"tmp"`    // bytes of all throw-away file systems together
+		Tmp       int64  `json:"tmp"`    // bytes of /tmp, home and the like together, and again of all overlay layers
 		Memory    *int64 `json:"memory"` // null: no limit is enforced
 	} `json:"limits"`
 	Verified  map[string]bool `json:"verified"`
