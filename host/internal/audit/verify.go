@@ -10,6 +10,9 @@ import (
 // maxProblems bounds a verification: what is broken more often than this is broken.
 const maxProblems = 100
 
+// told is how many events lie between two reports of progress.
+const told = 1024
+
 // purgeKind is the event that accounts for deleted bodies.
 const purgeKind = "retention.purged"
 
@@ -61,7 +64,7 @@ func Verify(ctx context.Context, l Log, progress func(done int64)) (Verification
 		if err := c.row(row); err != nil {
 			return c.v, err
 		}
-		if progress != nil && c.v.Events%4096 == 0 {
+		if progress != nil && c.v.Events%told == 0 {
 			progress(c.v.Events)
 		}
 	}

@@ -197,12 +197,12 @@ func TestAnAnswerIsBoundedInRowsAndBytes(t *testing.T) {
 	s := newStore(t)
 	ctx := context.Background()
 	run := openRun(t, s)
-	text := strings.Repeat("x", 5<<19)
-	for range 5 {
+	text := strings.Repeat("x", 3<<20)
+	for range 4 {
 		must(t, s, work.DispatchStep{Step: work.Step{ID: newID("step"), RunID: run.ID, Spec: work.StepSpec{Text: text}}})
 	}
 	page, err := s.Steps(ctx, StepFilter{RunID: run.ID})
-	if err != nil || len(page.Items) != 4 || page.Next != page.Items[3].ID {
+	if err != nil || len(page.Items) != 3 || page.Next != page.Items[2].ID {
 		t.Fatalf("%d steps, next %q, %v", len(page.Items), page.Next, err)
 	}
 	page, err = s.Steps(ctx, StepFilter{RunID: run.ID, Cursor: page.Next})
@@ -210,7 +210,7 @@ func TestAnAnswerIsBoundedInRowsAndBytes(t *testing.T) {
 		t.Errorf("%d more steps, next %q, %v", len(page.Items), page.Next, err)
 	}
 	events, err := s.Events(ctx, EventFilter{})
-	if err != nil || len(events) >= 7 {
+	if err != nil || len(events) >= 6 {
 		t.Errorf("%d events, %v", len(events), err)
 	}
 	if got := limitOf(0); got != defaultLimit {
@@ -239,7 +239,7 @@ func TestAReadEndsWithItsContext(t *testing.T) {
 
 func TestVerifyTellsItsProgress(t *testing.T) {
 	s := newStore(t)
-	many := make([]work.Mutation, 5000)
+	many := make([]work.Mutation, 1500)
 	for i := range many {
 		many[i] = work.Fact{Kind: "a.b"}
 	}
@@ -248,7 +248,7 @@ func TestVerifyTellsItsProgress(t *testing.T) {
 	if _, err := s.Verify(context.Background(), func(done, total int64) { told = append(told, [2]int64{done, total}) }); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(told, [][2]int64{{4096, 5001}}) {
+	if !slices.Equal(told, [][2]int64{{1024, 1501}}) {
 		t.Errorf("told %v", told)
 	}
 }
