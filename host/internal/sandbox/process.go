@@ -61,8 +61,11 @@ func (p *Process) begin(ctx context.Context, s *Sandbox, pl *plan) error {
 	if err := p.command(spec.CommandStart, 0); err != nil {
 		return err
 	}
-	if m, err = p.receive(buf); err != nil || m.Started == nil {
-		return p.silence("the payload's start", err)
+	// The payload runs before the launcher's word of it arrives, and may have been refused something.
+	for m = (spec.Message{}); m.Started == nil; p.note(m) {
+		if m, err = p.receive(buf); err != nil || m.Started == nil && len(m.Violations) == 0 {
+			return p.silence("the payload's start", err)
+		}
 	}
 	if m.Started.Err != "" {
 		return fault.New(fault.PluginStart, "the program could not be started in the sandbox: %s", m.Started.Err)
@@ -157,14 +160,19 @@ func (p *Process) follow() *spec.Exit {
 		if err != nil {
 			return nil
 		}
-		for _, v := range m.Violations {
-			p.violations.Add(v.Count)
-			if p.onViolation != nil {
-				p.onViolation(v)
-			}
-		}
+		p.note(m)
 		if m.Exit != nil {
 			return m.Exit
+		}
+	}
+}
+
+// note counts and hands on the refusals of a message.
+func (p *Process) note(m spec.Message) {
+	for _, v := range m.Violations {
+		p.violations.Add(v.Count)
+		if p.onViolation != nil {
+			p.onViolation(v)
 		}
 	}
 }
