@@ -1,5 +1,5 @@
 // Command rawgrpc is the floor of starting a plugin: a gRPC server on a unix socket that answers the
-// first call of the plugin protocol, with no handshake library, verification or sandbox around it. It
+// first calls of the plugin protocol, with no handshake library, verification or sandbox around it. It
 // serves on the socket that its argument names and says so in one line.
 package main
 
@@ -37,9 +37,13 @@ func serve(args []string) error {
 	return g.Serve(l)
 }
 
-// greeter answers Hello and nothing else.
+// greeter answers Hello and Configure and nothing else.
 type greeter struct{ pb.UnimplementedBaseServer }
 
 func (greeter) Hello(context.Context, *pb.HelloRequest) (*pb.HelloReply, error) {
 	return &pb.HelloReply{Sdk: "raw"}, nil
+}
+
+func (greeter) Configure(context.Context, *pb.ConfigureRequest) (*pb.ConfigureReply, error) {
+	return &pb.ConfigureReply{}, nil
 }
