@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"strconv"
@@ -30,14 +31,22 @@ type feed struct {
 
 	mu      sync.Mutex
 	open    bool // the payload was started: what comes now is its doing
+	program string
 	entries []spec.Violation
+	threads []int // of each entry: the caller's thread, by which the kernel names it
 	others  int64 // refusals that found no room
 	sent    time.Time
 	packet  []byte
 }
 
-func newFeed() *feed {
-	return &feed{names: callNames(), entries: make([]spec.Violation, 0, feedEntries+1), packet: make([]byte, 0, feedPacket)}
+// newFeed makes a feed for a payload whose program is called so: the kernel calls one that is executed by
+// descriptor by its number.
+func newFeed(program string) *feed {
+	return &feed{
+		names: callNames(), program: program,
+		entries: make([]spec.Violation, 0, feedEntries+1), threads: make([]int, 0, feedEntries),
+		packet: make([]byte, 0, feedPacket),
+	}
 }
 
 // supervise answers every refusal until no process is under the filter any more.
@@ -94,14 +103,14 @@ func (f *feed) begin() {
 	f.open = true
 }
 
-func (f *feed) add(number, pid int) {
+func (f *feed) add(number, thread int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.open {
 		return
 	}
 	for i := range f.entries {
-		if f.entries[i].Syscall == number && f.entries[i].PID == pid {
+		if f.entries[i].Syscall == number && f.threads[i] == thread {
 			f.entries[i].Count++
 			return
 		}
@@ -110,9 +119,16 @@ func (f *feed) add(number, pid int) {
 		f.others++
 		return
 	}
-	f.entries = append(f.entries, spec.Violation{
-		Syscall: number, Name: f.names[number], PID: pid, Comm: command(pid), Count: 1,
-	})
+	v := spec.Violation{Syscall: number, Name: f.names[number], PID: thread, Count: 1}
+	var buf [256]byte
+	if name, pid, ok := identify(thread, buf[:]); ok {
+		v.Comm, v.PID = name, pid
+	}
+	if v.Comm == strconv.Itoa(spec.ProgramFD) {
+		v.Comm = f.program
+	}
+	f.entries = append(f.entries, v)
+	f.threads = append(f.threads, thread)
 }
 
 // flush sends what is held. Unless it is the last time, it neither blocks nor hurries: what the daemon
@@ -140,19 +156,27 @@ func (f *feed) flush(last bool) {
 	if errors.Is(err, unix.EAGAIN) {
 		return
 	}
-	f.entries, f.others = f.entries[:0], 0
+	f.entries, f.threads, f.others = f.entries[:0], f.threads[:0], 0
 }
 
-// command is the name of a process as the kernel has it; the process chose it.
-func command(pid int) string {
-	var buf [64]byte
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/comm", os.O_RDONLY|unix.O_CLOEXEC, 0)
+// identify finds the name that a thread chose for itself, and its process.
+func identify(thread int, buf []byte) (name string, pid int, ok bool) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(thread)+"/status", os.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return ""
+		return "", 0, false
 	}
-	n, err := unix.Read(fd, buf[:])
-	if err := errors.Join(err, unix.Close(fd)); err != nil || n == 0 {
-		return ""
+	n, err := unix.Read(fd, buf)
+	if err := errors.Join(err, unix.Close(fd)); err != nil {
+		return "", 0, false
 	}
-	return string(buf[:n-1])
+	text := buf[:n]
+	pid, err = strconv.Atoi(field(text, "\nTgid:\t"))
+	return field(text, "Name:\t"), pid, err == nil
+}
+
+// field is what follows a label, to the end of the line.
+func field(text []byte, label string) string {
+	_, after, _ := bytes.Cut(text, []byte(label))
+	value, _, _ := bytes.Cut(after, []byte("\n"))
+	return string(value)
 }

@@ -1,14 +1,19 @@
 package launcher
 
 import (
+	"os"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
 func TestTheFeedCountsEqualRefusalsAndForgetsNone(t *testing.T) {
-	f := newFeed()
+	f := newFeed("program")
 	f.add(165, 7)
 	if len(f.entries) != 0 {
 		t.Fatalf("what the verification did is reported: %v", f.entries)
@@ -27,13 +32,16 @@ func TestTheFeedCountsEqualRefusalsAndForgetsNone(t *testing.T) {
 			t.Errorf("entry %+v", e)
 		}
 	}
+	if f.entries[0].PID != 1000000 || f.entries[0].Comm != "" {
+		t.Errorf("a process that is gone: %+v", f.entries[0])
+	}
 	if len(f.entries) != feedEntries || total != 3*kinds {
 		t.Errorf("%d entries, %d refusals of %d", len(f.entries), total, 3*kinds)
 	}
 }
 
 func TestTheFeedSleepsUntilThereIsSomethingToSend(t *testing.T) {
-	f := newFeed()
+	f := newFeed("program")
 	f.begin()
 	if got := f.wait(); got != -1 {
 		t.Errorf("with nothing held it wakes after %d ms", got)
@@ -56,5 +64,27 @@ func TestAFullFeedFitsItsPacket(t *testing.T) {
 	}
 	if n := len(m.Append(nil)); n > feedPacket {
 		t.Errorf("%d bytes do not fit %d", n, feedPacket)
+	}
+}
+
+func TestARefusalNamesTheProcessOfTheThread(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := os.WriteFile("/proc/thread-self/comm", []byte("worker"), 0); err != nil {
+		t.Fatal(err)
+	}
+	f := newFeed("program")
+	f.begin()
+	f.add(165, unix.Gettid())
+	if v := f.entries[0]; v.Comm != "worker" || v.PID != os.Getpid() {
+		t.Errorf("got %+v, want worker in %d", v, os.Getpid())
+	}
+	// The kernel names what was executed by descriptor after the descriptor.
+	if err := os.WriteFile("/proc/thread-self/comm", []byte(strconv.Itoa(spec.ProgramFD)), 0); err != nil {
+		t.Fatal(err)
+	}
+	f.add(166, unix.Gettid())
+	if v := f.entries[1]; v.Comm != "program" {
+		t.Errorf("got %+v, want program", v)
 	}
 }

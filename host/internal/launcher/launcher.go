@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"runtime"
 	"time"
 
@@ -42,7 +43,7 @@ func live() int {
 		fmt.Fprintln(os.Stderr, "read the specification:", err) // a descriptor of the daemon's
 		return exitNoSpec
 	}
-	b := &box{spec: sp, feed: newFeed()}
+	b := &box{spec: sp, feed: newFeed(programName(sp))}
 	if err := b.setUp(); err != nil {
 		b.report.Err = err.Error()
 		var at *stageError
@@ -59,6 +60,15 @@ func live() int {
 		return exitOrphaned
 	}
 	return b.runPayload(p)
+}
+
+// programName is how the payload's refusals are labelled; the kernel keeps no more of a name either.
+func programName(sp *spec.Spec) string {
+	if len(sp.Argv) == 0 {
+		return ""
+	}
+	name := path.Base(sp.Argv[0])
+	return name[:min(len(name), 15)]
 }
 
 // receiveSpec closes what was inherited beyond the fixed descriptors and reads the first packet.

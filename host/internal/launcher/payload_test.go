@@ -50,7 +50,7 @@ func TestProcessesAreSeenInProc(t *testing.T) {
 }
 
 func TestOutsideOfItsNamespacesTheLauncherRefuses(t *testing.T) {
-	b := &box{feed: newFeed()}
+	b := &box{feed: newFeed("program")}
 	if err := b.setUp(); err == nil || b.report.Features.Namespaces {
 		t.Errorf("set up outside: %v, %+v", err, b.report)
 	}

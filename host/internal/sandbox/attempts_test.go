@@ -252,8 +252,13 @@ func assertRefused(t *testing.T, f *fixture, kind string, x target) map[string]i
 	}
 	seen := make(map[string]int64)
 	text, end := f.payload(sandbox.Request{
-		Tree:        f.writable(),
-		OnViolation: func(v sandbox.Violation) { seen[v.Name] += v.Count },
+		Tree: f.writable(),
+		OnViolation: func(v sandbox.Violation) {
+			seen[v.Name] += v.Count
+			if v.Comm != "payload" || v.PID < 2 || v.Syscall < 0 {
+				t.Errorf("whose is it? %+v", v)
+			}
+		},
 	}, "attempts", kind, string(arg))
 	if end.Code != 0 || end.Lost != "" {
 		t.Fatalf("the payload ended with %+v: %s", end, text)

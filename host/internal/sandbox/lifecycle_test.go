@@ -339,3 +339,27 @@ func TestManyLaunchesAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestANameThatThePayloadChoseIsPrintable(t *testing.T) {
+	f := newFixture(t)
+	var seen []string
+	_, end := f.script(sandbox.Request{OnViolation: func(v sandbox.Violation) { seen = append(seen, v.Comm) }},
+		`cp /bin/chmod "/tmp/a$(printf '\033[31m')b"; : >/tmp/x; /tmp/a*b u+s /tmp/x; exit 0`)
+	if end.Code != 0 || len(seen) != 1 || seen[0] != "a?[31mb" {
+		t.Errorf("exit %+v, names %q", end, seen)
+	}
+}
+
+func TestARefusalBeforeTheWordOfTheStartIsNoFailure(t *testing.T) {
+	f := newFixture(t)
+	for range 40 {
+		seen := 0
+		p := f.launch(sandbox.Request{
+			Path: "/bin/chmod", Argv: []string{"chmod", "u+s", "/tmp"},
+			OnViolation: func(sandbox.Violation) { seen++ },
+		})
+		if end := p.Exit(); end.Code != 1 || seen != 1 || p.Violations() != 1 {
+			t.Fatalf("exit %+v, %d refusals, %d counted", end, seen, p.Violations())
+		}
+	}
+}

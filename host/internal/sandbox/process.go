@@ -171,10 +171,20 @@ func (p *Process) follow() *spec.Exit {
 func (p *Process) note(m spec.Message) {
 	for _, v := range m.Violations {
 		p.violations.Add(v.Count)
+		v.Comm = printable(v.Comm) // the payload chose it
 		if p.onViolation != nil {
 			p.onViolation(v)
 		}
 	}
+}
+
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func (p *Process) kill() {
