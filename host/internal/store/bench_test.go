@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -63,4 +65,30 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkGroupCommit measures how many calls share a transaction's cost, by the number of callers.
+func BenchmarkGroupCommit(b *testing.B) {
+	for _, callers := range []int{1, 4, 16, 64} {
+		b.Run(strconv.Itoa(callers), func(b *testing.B) {
+			s := newStore(b)
+			var wg sync.WaitGroup
+			turns := make(chan struct{})
+			for range callers {
+				wg.Go(func() {
+					for range turns {
+						if _, err := s.Apply(context.Background(), work.Fact{Kind: "some.fact", Body: strings.Repeat("x", 200)}); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			for b.Loop() {
+				turns <- struct{}{}
+			}
+			close(turns)
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
 }

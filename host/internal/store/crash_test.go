@@ -274,4 +274,9 @@ func TestOneProcessOwnsAStateDirectory(t *testing.T) {
 		t.Errorf("a second opener in this process: %v", err)
 	}
 	must(t, s, work.Fact{Kind: "a.b"})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Open(ctx, Options{Dir: dir}); !errors.Is(err, context.Canceled) {
+		t.Errorf("an opener that gave up: %v", err)
+	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -119,7 +120,7 @@ const (
 )
 
 // lockDir makes this process the only owner of the directory until the file is closed.
-func lockDir(dir string) (*os.File, error) {
+func lockDir(ctx context.Context, dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
@@ -129,7 +130,11 @@ func lockDir(dir string) (*os.File, error) {
 		if err = syscall.FcntlFlock(f.Fd(), fOFDSetlk, &lock); !elsewhere(err) {
 			break
 		}
-		time.Sleep(lockPause)
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("lock state directory: %w", context.Cause(ctx)), f.Close())
+		}
 	}
 	if err == nil {
 		// Who holds it, for the message that the next one gets. The lock counts, not the text.

@@ -232,9 +232,23 @@ func runRows(ctx context.Context, db queryer, runID string) iter.Seq2[audit.Row,
 }
 
 // Export writes the log, or one run of it, as JSON lines: the envelope as it was hashed, salt and body,
-// and at the end the newest signed checkpoint with the key that opens it.
+// and at the end the newest signed checkpoint, taken as the export began, with the key that opens it.
 func (s *Store) Export(ctx context.Context, runID string, to io.Writer) error {
-	rows := eventRows(ctx, s.reads, 0, math.MaxInt64)
+	// The checkpoint first, the end of the log after it: what is exported is never less than what is signed.
+	if s.w != nil {
+		if _, err := s.Checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+	_, note, err := s.lastSigned(ctx)
+	if err != nil {
+		return err
+	}
+	var end int64
+	if err := s.reads.QueryRowContext(ctx, "SELECT coalesce(max(seq), -1) + 1 FROM event").Scan(&end); err != nil {
+		return fmt.Errorf("read end of log: %w", err)
+	}
+	rows := eventRows(ctx, s.reads, 0, end)
 	if runID != "" {
 		rows = runRows(ctx, s.reads, runID)
 	}
@@ -252,10 +266,6 @@ func (s *Store) Export(ctx context.Context, runID string, to io.Writer) error {
 		if err := enc.Encode(line); err != nil {
 			return fmt.Errorf("export log: %w", err)
 		}
-	}
-	_, note, err := s.lastSigned(ctx)
-	if err != nil {
-		return err
 	}
 	return enc.Encode(map[string]string{"checkpoint": string(note), "key": s.Key()})
 }

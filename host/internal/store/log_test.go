@@ -214,6 +214,7 @@ func TestAnExportCanBeRecomputedByAnybody(t *testing.T) {
 	s := newStore(t)
 	a := walk(t, s, started(t, s), work.AttemptPreparing)
 	must(t, s, work.Fact{Kind: "other.thing", Body: "<html>"}, work.MoveRun{ID: a.RunID, Version: 1, To: work.RunClosed})
+	must(t, s, work.Fact{Kind: "not.signed.yet"})
 	for name, runID := range map[string]string{"all": "", "one run": a.RunID} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
