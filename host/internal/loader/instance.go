@@ -26,12 +26,16 @@ type Instance struct {
 	room     *room
 	process  Process
 	stderr   *tailLog
+	link     *link
 	conn     *grpc.ClientConn
 	client   *wire.Client
 	manifest sdk.Manifest
 	identity work.PluginIdentity
 	attempt  atomic.Value  // string: what Execute performs
 	ended    chan struct{} // closed when the process is dead and everything of it is gone
+
+	vacated   chan struct{} // closed when the plugin's directory is gone
+	vacateErr error
 
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when death and stopErr are set
@@ -81,12 +85,21 @@ func (i *Instance) bury() {
 	close(i.ended)
 }
 
+// vacate takes the plugin's directory away; nothing is asked of the plugin before.
+func (i *Instance) vacate() {
+	i.vacateErr = i.room.vacate()
+	close(i.vacated)
+}
+
 // errProcessDied is the cause of a call whose plugin died without its connection noticing.
 var errProcessDied = errors.New("the plugin's process is dead")
 
 // while runs a call under a context that ends when the process dies, after what the process still sent
 // has had its moment.
 func (i *Instance) while(ctx context.Context, call func(context.Context) error) error {
+	if <-i.vacated; i.vacateErr != nil {
+		return i.translate(i.vacateErr)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {

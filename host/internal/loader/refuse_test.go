@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,7 +26,9 @@ func TestAPluginIsConnectedToOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, err := connect(i.room, &net.UnixAddr{Net: "unix", Name: filepath.Join(i.room.path, "plugin")}, i.process.PID())
+	second := newLink()
+	second.found(filepath.Join(i.room.path, "plugin"), i.process.PID())
+	stranger, err := second.connect(i.room.secret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,9 @@
 package loader
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path"
 	"path/filepath"
@@ -115,60 +113,6 @@ func removeAll(root string) error {
 	}
 	return nil
 }
-
-// errForeignPeer is the error of a socket that a process outside the launch listens on.
-var errForeignPeer = errors.New("the socket is not the plugin's: its peer is outside the launch")
-
-// checkPeer refuses a connection whose other end listens outside the launch. leader is the host's
-// number of the launch's first process.
-func checkPeer(conn net.Conn, leader int) error {
-	unixConn, ok := conn.(*net.UnixConn)
-	if !ok {
-		return errForeignPeer
-	}
-	raw, err := unixConn.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("look at the peer: %w", err)
-	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err = errors.Join(err, credErr); err != nil {
-		return fmt.Errorf("look at the peer: %w", err)
-	}
-	if !descends(int(cred.Pid), leader) {
-		return errForeignPeer
-	}
-	return nil
-}
-
-// descends tells whether a process is of the launch: the launch's first process is its ancestor, and
-// adopts its orphans. Everybody may read who is whose parent, whatever else a process hides.
-func descends(pid, leader int) bool {
-	for range maxAncestors {
-		switch {
-		case pid == leader:
-			return true
-		case pid <= 1:
-			return false
-		}
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return false
-		}
-		// The fields follow the name, which is in parentheses and may hold anything: state, parent.
-		_, err = fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " %c %d", new(rune), &pid)
-		if err != nil {
-			return false
-		}
-	}
-	return false
-}
-
-// maxAncestors bounds the walk; a plugin listens itself, or a child of it does.
-const maxAncestors = 32
 
 // payloadEnv is what of go-plugin's variables a plugin gets, with the socket directory as it sees it.
 func payloadEnv(proposed []string, inside string) []string {

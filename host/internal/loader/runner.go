@@ -30,6 +30,7 @@ type confinedRunner struct {
 	env       []string
 	room      *room
 	handshake *handshake
+	link      *link
 	stderr    *tailLog
 	caller    func() error // why the caller has given up, nil while it has not
 
@@ -168,6 +169,8 @@ func (r *confinedRunner) PluginToHost(network, address string) (string, string, 
 		})
 		return "", "", err
 	}
+	p, _ := r.started()
+	r.link.found(resolved, p.PID())
 	return "unix", resolved, nil
 }
 

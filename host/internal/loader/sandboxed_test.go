@@ -262,8 +262,9 @@ func TestInTheSandbox_ASocketOfSomebodyElseIsRefused(t *testing.T) {
 	reached := make(chan struct{}, 1)
 	go listenInside(t, s.loader.opts.RunDir, reached)
 	_, err := s.start("executor-foreign")
-	if !fault.Is(err, fault.PluginStart) && !fault.Is(err, fault.PluginProtocol) {
-		t.Errorf("Start = %v, want it refused", err)
+	var e *StartError
+	if !fault.Is(err, fault.PluginStart) || !errors.As(err, &e) || e.Reason != BadAddress {
+		t.Errorf("Start = %v, want it refused for its address", err)
 	}
 	select {
 	case <-reached:

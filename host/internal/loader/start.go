@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"os/exec"
 	"slices"
 	"sync"
@@ -13,7 +12,6 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/pluginlock"
@@ -41,21 +39,17 @@ func (l *Loader) bring(ctx context.Context, launch Launch, s *seal, entry plugin
 		loader: l, launch: launch, seal: s, room: room, handshake: newHandshake(),
 		stderr: &tailLog{log: log, ended: make(chan struct{})},
 		caller: func() error { return context.Cause(ctx) },
+		link:   newLink(),
 	}
-	addr, err := l.shake(ctx, r)
+	conn, err := l.link(ctx, r)
 	if err != nil {
-		return nil, l.clear(room, r.diagnosis(err))
+		return nil, err
 	}
 	process, _ := r.started()
-	conn, err := connect(room, addr, process.PID())
-	if err != nil {
-		_, killed := kill(ctx, process, l.opts.Times.Kill)
-		return nil, l.clear(room, withCause(err, killed))
-	}
 	i := &Instance{
-		loader: l, launch: launch, log: log, room: room, process: process, stderr: r.stderr, conn: conn,
+		loader: l, launch: launch, log: log, room: room, process: process, stderr: r.stderr, link: r.link, conn: conn,
 		client: wire.NewClient(conn, wire.ClientOptions{Heartbeat: l.opts.Times.Heartbeat}),
-		ended:  make(chan struct{}), stopped: make(chan struct{}),
+		ended:  make(chan struct{}), stopped: make(chan struct{}), vacated: make(chan struct{}),
 		identity: work.PluginIdentity{
 			Name: launch.Name, Kind: launch.Kind, Version: entry.Version, Digest: s.digest, Protocol: wire.Protocol,
 		},
@@ -71,8 +65,28 @@ func (l *Loader) bring(ctx context.Context, launch Launch, s *seal, entry plugin
 	return i, nil
 }
 
-// clear removes the room of a start that failed.
-func (l *Loader) clear(r *room, err error) error { return withCause(err, r.remove()) }
+// link goes through the handshake, while the connection is prepared.
+func (l *Loader) link(ctx context.Context, r *confinedRunner) (*grpc.ClientConn, error) {
+	var conn *grpc.ClientConn
+	var unprepared error
+	var preparing sync.WaitGroup
+	preparing.Go(func() { conn, unprepared = r.link.connect(r.room.secret) })
+	err := l.shake(ctx, r)
+	preparing.Wait()
+	if err == nil && unprepared == nil {
+		return conn, nil
+	}
+	if err != nil {
+		err = r.diagnosis(err)
+	} else if process, _ := r.started(); process != nil {
+		_, err = kill(ctx, process, l.opts.Times.Kill)
+		err = withCause(unprepared, err)
+	}
+	if conn != nil {
+		err = withCause(err, conn.Close())
+	}
+	return nil, withCause(err, r.room.remove())
+}
 
 // withCause keeps the first error the one that is told.
 func withCause(err, also error) error {
@@ -84,7 +98,7 @@ func withCause(err, also error) error {
 
 // shake has go-plugin make the socket directory and run the handshake. Nothing else of the library is
 // used: its own connection, broker and Kill have no bounds.
-func (l *Loader) shake(ctx context.Context, r *confinedRunner) (net.Addr, error) {
+func (l *Loader) shake(ctx context.Context, r *confinedRunner) error {
 	client := goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},
 		VersionedPlugins: map[int]goplugin.PluginSet{wire.ProtocolVersion: {}},
@@ -108,38 +122,8 @@ func (l *Loader) shake(ctx context.Context, r *confinedRunner) (net.Addr, error)
 		}
 	})
 	defer giveUp()
-	return client.Start()
-}
-
-// connect prepares the one connection to a plugin; it is made by the first call.
-func connect(r *room, addr net.Addr, leader int) (*grpc.ClientConn, error) {
-	dialed := make(chan struct{}, 1)
-	dialed <- struct{}{}
-	once := func(ctx context.Context, _ string) (net.Conn, error) {
-		select {
-		case <-dialed:
-		default:
-			return nil, wire.ErrBroken // a plugin that drops its connection does not get another
-		}
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, addr.Network(), addr.String())
-		if err != nil {
-			return nil, fmt.Errorf("connect to plugin: %w", err)
-		}
-		if err := checkPeer(conn, leader); err != nil {
-			conn.Close() //nolint:errcheck // nothing was sent
-			return nil, err
-		}
-		return conn, nil
-	}
-	options := append(r.secret.DialOptions(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), // the socket is the plugin's, checked
-		grpc.WithContextDialer(once))
-	conn, err := grpc.NewClient("passthrough:///plugin", options...)
-	if err != nil {
-		return nil, fmt.Errorf("prepare the connection to the plugin: %w", err)
-	}
-	return conn, nil
+	_, err := client.Start()
+	return err
 }
 
 // meet greets the plugin, learns what it is and configures it. A program that is known by its digest is
@@ -153,11 +137,13 @@ func (i *Instance) meet(ctx context.Context, entry pluginlock.Entry) error {
 		wg.Go(func() { configured = i.configure(ctx) })
 		greeted := i.greet(ctx)
 		wg.Wait()
+		go i.vacate()
 		return cmp.Or(greeted, configured)
 	}
 	if err := i.greet(ctx); err != nil {
 		return err
 	}
+	go i.vacate()
 	manifest, err := i.describe(ctx)
 	if err != nil {
 		return err
@@ -185,10 +171,10 @@ func (i *Instance) greet(ctx context.Context) error {
 	_, err := i.client.Hello(ctx, wire.Greeting{
 		HostVersion: l.opts.Version, InstanceID: i.launch.AttemptID, LogLevel: l.log.GetLevel().String(),
 	})
-	if err != nil {
-		return err
+	if err != nil && i.link.foreign.Load() {
+		return startFault("drawspan-"+i.program(), &StartError{Reason: BadAddress, Detail: errForeignPeer.Error()})
 	}
-	return i.room.vacate()
+	return err
 }
 
 func (i *Instance) describe(ctx context.Context) (sdk.Manifest, error) {
