@@ -58,10 +58,22 @@ func (d *Daemon) eventsRead(ctx context.Context, _ api.Actor, r api.EventsReques
 	if err != nil {
 		return api.List[api.Event]{}, err
 	}
+	return d.eventPage(ctx, f)
+}
+
+// eventPage reads one part of the log. A part may hold fewer than the limit, since answers are bounded in
+// bytes too: only an empty one is the end, so the next is looked at before a cursor is promised.
+func (d *Daemon) eventPage(ctx context.Context, f store.EventFilter) (api.List[api.Event], error) {
 	events, err := d.store.Events(ctx, f)
 	out := api.List[api.Event]{Items: mapAll(events, eventOf)}
-	if len(events) == f.Limit {
-		out.Next = out.Items[len(out.Items)-1].Pos
+	if err != nil || len(events) == 0 {
+		return out, err
+	}
+	last := events[len(events)-1]
+	f.After, f.Limit = store.Position{Epoch: last.Epoch, Seq: last.Seq}, 1
+	more, err := d.store.Events(ctx, f)
+	if len(more) > 0 {
+		out.Next = f.After.String()
 	}
 	return out, err
 }
@@ -152,12 +164,7 @@ func (d *Daemon) auditQuery(ctx context.Context, _ api.Actor, r api.AuditQueryRe
 			return none, fault.New(fault.InvalidRequest, "%s is %q, which is not an RFC 3339 time", t.name, t.text).At(t.name)
 		}
 	}
-	events, err := d.store.Events(ctx, f)
-	out := api.List[api.Event]{Items: mapAll(events, eventOf)}
-	if len(events) == f.Limit {
-		out.Next = out.Items[len(out.Items)-1].Pos
-	}
-	return out, err
+	return d.eventPage(ctx, f)
 }
 
 // auditVerify recomputes the whole log and, when asked, every artifact.

@@ -20,6 +20,7 @@ type coder struct {
 	failed bool
 }
 
+// number codes an integer. Encoding only reads, here and below: launches share what they are made of.
 func (c *coder) number(n *int64) {
 	if !c.decode {
 		c.buf = binary.AppendVarint(c.buf, *n)
@@ -35,14 +36,16 @@ func (c *coder) number(n *int64) {
 
 func (c *coder) integer(n *int) {
 	v := int64(*n)
-	c.number(&v)
-	*n = int(v)
+	if c.number(&v); c.decode {
+		*n = int(v)
+	}
 }
 
 func (c *coder) unsigned(n *uint64) {
 	v := int64(*n)
-	c.number(&v)
-	*n = uint64(v)
+	if c.number(&v); c.decode {
+		*n = uint64(v)
+	}
 }
 
 func (c *coder) yes(b *bool) {
@@ -50,8 +53,9 @@ func (c *coder) yes(b *bool) {
 	if *b {
 		v = 1
 	}
-	c.number(&v)
-	*b = v != 0
+	if c.number(&v); c.decode {
+		*b = v != 0
+	}
 }
 
 func (c *coder) text(s *string) {
