@@ -25,6 +25,7 @@ type Record interface {
 	LiveAttempts(ctx context.Context) ([]work.Attempt, error)
 	Gates(ctx context.Context, attemptID string) ([]work.GateRecord, error)
 	Validations(ctx context.Context, attemptID string) ([]work.Validation, error)
+	Artifacts(ctx context.Context, attemptID string) ([]work.Artifact, error)
 	Approval(ctx context.Context, id string) (work.Approval, error)
 	OpenApprovals(ctx context.Context) ([]work.Approval, error)
 }

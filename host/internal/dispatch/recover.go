@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/drawspan/drawspan/host/internal/work"
 )
@@ -31,6 +32,10 @@ func (d *Dispatcher) recover(ctx context.Context) error {
 // lose ends an attempt that nobody drives any more. Its tree, where one was made, is kept as it is found.
 func (d *Dispatcher) lose(ctx context.Context, at work.Attempt) error {
 	evidence, rows, tree := d.salvage(ctx, at)
+	rows, err := d.unrecorded(ctx, at.ID, rows)
+	if err != nil {
+		return err
+	}
 	started := at.State != work.AttemptQueued && at.State != work.AttemptPreparing
 	gates, err := d.opt.Record.Gates(ctx, at.ID)
 	if err != nil {
@@ -55,6 +60,18 @@ func (d *Dispatcher) lose(ctx context.Context, at work.Attempt) error {
 		}
 	}
 	return nil
+}
+
+// unrecorded leaves out the artifacts that the daemon recorded before it died.
+func (d *Dispatcher) unrecorded(ctx context.Context, attemptID string, rows []work.Mutation) ([]work.Mutation, error) {
+	known, err := d.opt.Record.Artifacts(ctx, attemptID)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(rows, func(m work.Mutation) bool {
+		k, ok := m.(work.KeepArtifact)
+		return ok && slices.ContainsFunc(known, func(a work.Artifact) bool { return a.Name == k.Artifact.Name })
+	}), nil
 }
 
 // salvage keeps the tree of a lost attempt as evidence; failing that is logged, not fatal: the tree
