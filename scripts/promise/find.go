@@ -42,7 +42,7 @@ var (
 func numbers(prefix string) []string {
 	var ids []string
 	for _, n := range number.FindAllString(prefix, -1) {
-		ids = append(ids, strings.ToUpper(n))
+		ids = append(ids, "S"+strings.TrimLeft(n[1:], "0")) // s05 sorts in a listing; the promise is S5
 	}
 	return ids
 }
@@ -51,14 +51,20 @@ func numbers(prefix string) []string {
 type finder struct {
 	root    string
 	modules map[string]bool     // directories below the root that hold a go.mod
-	players map[string][]string // package directory -> its Go tests that play scripts
+	players map[string][]stage // package directory -> its Go tests that play scripts
 	scripts []string
 	found   []proof
 }
 
+// stage is a Go test that plays scripts, with the texts that it mentions.
+type stage struct {
+	name  string
+	texts []string
+}
+
 // find lists the proofs below root, in the order of their names.
 func find(root string) ([]proof, error) {
-	f := &finder{root: root, modules: map[string]bool{}, players: map[string][]string{}}
+	f := &finder{root: root, modules: map[string]bool{}, players: map[string][]stage{}}
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -120,7 +126,7 @@ func (f *finder) seeTests(name, dir string) error {
 			f.found = append(f.found, proof{ids: numbers(m[1]), dir: dir, test: fn.Name.Name})
 		}
 		if playsScripts(fn) {
-			f.players[dir] = append(f.players[dir], fn.Name.Name)
+			f.players[dir] = append(f.players[dir], stage{fn.Name.Name, mentions(fn)})
 		}
 	}
 	return nil
@@ -138,6 +144,28 @@ func playsScripts(fn *ast.FuncDecl) bool {
 	return plays
 }
 
+// mentions lists the texts in a function.
+func mentions(fn *ast.FuncDecl) []string {
+	var texts []string
+	ast.Inspect(fn, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			texts = append(texts, strings.Trim(lit.Value, "\"`"))
+		}
+		return true
+	})
+	return texts
+}
+
+// stagesOf are the tests of a package that play the scripts of a directory: those that mention it, or
+// all where none does.
+func (f *finder) stagesOf(pkg, scripts string) []stage {
+	named := slices.DeleteFunc(slices.Clone(f.players[pkg]), func(p stage) bool { return !slices.Contains(p.texts, scripts) })
+	if len(named) > 0 {
+		return named
+	}
+	return f.players[pkg]
+}
+
 // placeScripts gives each script to the nearest package above it that plays scripts.
 func (f *finder) placeScripts() error {
 	for _, s := range f.scripts {
@@ -150,8 +178,8 @@ func (f *finder) placeScripts() error {
 		}
 		base := path.Base(s)
 		ids := numbers(scriptName.FindStringSubmatch(base)[1])
-		for _, t := range f.players[dir] {
-			f.found = append(f.found, proof{ids: ids, dir: dir, test: t, script: strings.TrimSuffix(base, ".txtar")})
+		for _, t := range f.stagesOf(dir, strings.TrimPrefix(path.Dir(s), dir+"/")) {
+			f.found = append(f.found, proof{ids: ids, dir: dir, test: t.name, script: strings.TrimSuffix(base, ".txtar")})
 		}
 	}
 	return nil
