@@ -50,7 +50,7 @@ func numbers(prefix string) []string {
 // finder walks the tree once and remembers what it needs to place a script.
 type finder struct {
 	root    string
-	modules map[string]bool     // directories below the root that hold a go.mod
+	modules map[string]bool    // directories below the root that hold a go.mod
 	players map[string][]stage // package directory -> its Go tests that play scripts
 	scripts []string
 	found   []proof
