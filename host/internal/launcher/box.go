@@ -38,6 +38,7 @@ func (b *box) setUp() error {
 		name string
 		do   func() error
 	}{
+		{"terminal", b.leaveTerminal},
 		{"namespaces", b.mapOwner},
 		{"hostname", b.nameHost},
 		{"network", b.bringLoopUp},
@@ -60,6 +61,19 @@ func (b *box) setUp() error {
 		return &stageError{s.name, err}
 	}
 	return nil
+}
+
+// leaveTerminal gives up the daemon's terminal, if it has one: the payload must not read what is typed
+// there.
+func (b *box) leaveTerminal() error {
+	tty, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err == unix.ENXIO {
+		return nil // there is none
+	}
+	if err != nil {
+		return fmt.Errorf("open the terminal: %w", err)
+	}
+	return errors.Join(unix.IoctlSetInt(tty, unix.TIOCNOTTY, 0), unix.Close(tty))
 }
 
 // mapOwner maps the daemon's user and group to themselves, and nobody else.

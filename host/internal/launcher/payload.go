@@ -119,7 +119,7 @@ func (p *payload) start(sp *spec.Spec) error {
 		Dir:   sp.Dir,
 		Env:   sp.Env,
 		Files: []uintptr{spec.StdioFD, spec.StdioFD + 1, spec.StdioFD + 2},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Sys:   &syscall.SysProcAttr{Setpgid: true}, // a signal to its own group is not for PID 1
 	})
 	return errors.Join(err, letGo(sp.Program))
 }

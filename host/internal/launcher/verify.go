@@ -21,6 +21,7 @@ func (b *box) verify() error {
 	if b.report.Features.Notify {
 		b.tried("refusals_reported", b.feed.seen.Load() > before)
 	}
+	b.tried("terminal_left", withoutTerminal())
 	b.tried("capabilities_empty", capabilitiesEmpty())
 	b.tried("state_hidden", hidden(b.spec.Probe.StateCanary))
 	if b.spec.Probe.HomeCanary != "" {
@@ -126,6 +127,15 @@ func createFailsWith(name string, want unix.Errno) bool {
 		return errors.Is(err, want)
 	}
 	return errors.Join(unix.Close(fd), unix.Unlink(name)) != nil // it was made: not refused
+}
+
+// withoutTerminal asks for the terminal of this process.
+func withoutTerminal() bool {
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err == unix.ENXIO
+	}
+	return unix.Close(fd) != nil // it was open: not left
 }
 
 // egressRefused asks the kernel for a route to the outside, over both families.

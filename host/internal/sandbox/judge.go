@@ -52,7 +52,7 @@ func levelRemedy(level string, f spec.Features) string {
 func checkVerified(pl *plan, rep *spec.Report) error {
 	want := []string{
 		"unshare_refused", "mount_refused", "af_alg_refused", "setid_refused", "capabilities_empty",
-		"state_hidden", "home_replaced", "system_write_refused", "egress_refused", "host_processes_hidden",
+		"terminal_left", "state_hidden", "home_replaced", "system_write_refused", "egress_refused", "host_processes_hidden",
 	}
 	if pl.spec.Probe.HomeCanary != "" {
 		want = append(want, "home_hidden")

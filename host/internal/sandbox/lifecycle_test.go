@@ -306,6 +306,36 @@ func TestSurvivorsAreCountedWithTheirDescendants(t *testing.T) {
 func TestADaemonThatProtectsItsMemoryCanLaunch(t *testing.T) {
 	needSandbox(t)
 	daemon := outside(t, "protected", realTemp(t), realTemp(t))
+	assertEndsWith42(t, daemon)
+}
+
+func TestAPayloadHasNotTheDaemonsTerminal(t *testing.T) {
+	needSandbox(t)
+	daemon := outside(t, "terminal", realTemp(t), realTemp(t))
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no pseudo terminals: %v", err)
+	}
+	defer master.Close()
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no pseudo terminals: %v", err)
+	}
+	defer terminal.Close()
+	daemon.Stdin = terminal
+	daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	assertEndsWith42(t, daemon)
+}
+
+func assertEndsWith42(t *testing.T, daemon *exec.Cmd) {
+	t.Helper()
 	daemon.Env = []string{launcherVariable + "=" + os.Getenv(launcherVariable)}
 	err := daemon.Run()
 	var ended *exec.ExitError

@@ -160,7 +160,12 @@ func runOutside(name string, args []string) int {
 	case "masked":
 		return runMasked(args)
 	case "protected":
-		return runProtected(args)
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+			return 1
+		}
+		return runOnce(args, "exit 42")
+	case "terminal":
+		return runOnce(args, "(: </dev/tty) 2>/dev/null && exit 1; ps -o tty= -p $$ | grep -q pts && exit 2; exit 42")
 	}
 	return 98
 }
@@ -184,17 +189,14 @@ func runDaemon(args []string) int {
 	select {}
 }
 
-// runProtected is a daemon whose memory no process of its user may read.
-func runProtected(args []string) int {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return 1
-	}
+// runOnce launches a script and ends with its code.
+func runOnce(args []string, script string) int {
 	box, err := sandbox.New(sandbox.Options{Launcher: os.Getenv(launcherVariable), StateDir: args[0], Home: args[1]})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	p, err := box.Launch(context.Background(), sandbox.Request{Policy: isolated(), Path: "/bin/sh", Argv: []string{"sh", "-c", "exit 42"}})
+	p, err := box.Launch(context.Background(), sandbox.Request{Policy: isolated(), Path: "/bin/sh", Argv: []string{"sh", "-c", script}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

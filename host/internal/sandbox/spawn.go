@@ -57,14 +57,16 @@ func orNull(f, null *os.File) *os.File {
 	return f
 }
 
-// namespaces are all new. The ambient capabilities hold in the new user namespace only, and over files of
+// namespaces are all new. A process group of its own keeps the launcher from a Ctrl-C at the daemon's
+// terminal; it leaves the terminal by itself. It does not get a session: on machines with automatic group
+// scheduling each session is a group of its own, and a launch would wait for its first turn. The ambient capabilities hold in the new user namespace only, and over files of
 // the daemon's own user only; without them the launcher, which is not uid 0 there, would lose them when it
 // is executed. DAC_OVERRIDE is for overlayfs, whose work directory has mode 0. The launcher maps the
 // daemon's user by itself: the daemon could not do it for a child once it protects its own memory from
 // other processes.
 func namespaces() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
-		Setsid: true,
+		Setpgid: true,
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
 			unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
 		AmbientCaps: []uintptr{
