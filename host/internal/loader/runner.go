@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
@@ -31,6 +32,7 @@ type confinedRunner struct {
 	room      *room
 	handshake *handshake
 	link      *link
+	conn      *grpc.ClientConn // set by Start, while the plugin makes its way to the handshake
 	stderr    *tailLog
 	caller    func() error // why the caller has given up, nil while it has not
 
@@ -69,6 +71,10 @@ func (r *confinedRunner) Start(ctx context.Context) error {
 		endOf(p.stdoutR)
 		endOf(p.stderrR)
 	}()
+	if r.conn, err = r.link.connect(r.room.secret); err != nil {
+		_, killed := kill(ctx, process, r.loader.opts.Times.Kill)
+		return withCause(err, killed)
+	}
 	return nil
 }
 
@@ -188,8 +194,8 @@ func (r *confinedRunner) diagnosis(library error) error {
 	if launched != nil {
 		return r.launchDiagnosis(launched)
 	}
-	if p == nil {
-		return library // it failed before there was anything to launch
+	if p == nil || r.conn == nil {
+		return library // it is not the plugin's doing
 	}
 	r.note(p)
 	failure, _ := r.handshake.verdict()

@@ -65,25 +65,15 @@ func (l *Loader) bring(ctx context.Context, launch Launch, s *seal, entry plugin
 	return i, nil
 }
 
-// link goes through the handshake, while the connection is prepared.
+// link goes through the handshake and returns the connection to the plugin.
 func (l *Loader) link(ctx context.Context, r *confinedRunner) (*grpc.ClientConn, error) {
-	var conn *grpc.ClientConn
-	var unprepared error
-	var preparing sync.WaitGroup
-	preparing.Go(func() { conn, unprepared = r.link.connect(r.room.secret) })
 	err := l.shake(ctx, r)
-	preparing.Wait()
-	if err == nil && unprepared == nil {
-		return conn, nil
+	if err == nil {
+		return r.conn, nil
 	}
-	if err != nil {
-		err = r.diagnosis(err)
-	} else if process, _ := r.started(); process != nil {
-		_, err = kill(ctx, process, l.opts.Times.Kill)
-		err = withCause(unprepared, err)
-	}
-	if conn != nil {
-		err = withCause(err, conn.Close())
+	err = r.diagnosis(err)
+	if r.conn != nil {
+		err = withCause(err, r.conn.Close())
 	}
 	return nil, withCause(err, r.room.remove())
 }
