@@ -54,7 +54,7 @@ func (d *Daemon) attemptList(ctx context.Context, _ api.Actor, r api.AttemptList
 	if err := check(map[ident.Prefix]string{ident.Step: r.StepID, ident.Run: r.RunID}); err != nil {
 		return api.List[api.Attempt]{}, err
 	}
-	page, err := d.store.Attempts(ctx, store.AttemptFilter{RunID: r.RunID, StepID: r.StepID, Limit: pageSize(r.Page), Cursor: r.Cursor})
+	page, err := d.store.Attempts(ctx, store.AttemptFilter{RunID: r.RunID, StepID: r.StepID, Newest: r.RunID == "" && r.StepID == "", Limit: pageSize(r.Page), Cursor: r.Cursor})
 	return listOf(page, d.attemptView), err
 }
 
@@ -180,6 +180,7 @@ func (d *Daemon) approvalList(ctx context.Context, _ api.Actor, r api.ApprovalLi
 	case "", "open":
 		f.State = work.ApprovalOpen
 	case "decided", "all":
+		f.Newest = true
 	default:
 		return api.List[api.Approval]{}, fault.New(fault.InvalidRequest, "state is %q; it is open, decided or all", r.State).At("state")
 	}

@@ -112,7 +112,7 @@ func (d *Daemon) stepList(ctx context.Context, _ api.Actor, r api.StepListReques
 			return api.List[api.Step]{}, err
 		}
 	}
-	page, err := d.store.Steps(ctx, store.StepFilter{RunID: r.RunID, State: work.StepState(r.State), Limit: pageSize(r.Page), Cursor: r.Cursor})
+	page, err := d.store.Steps(ctx, store.StepFilter{RunID: r.RunID, State: work.StepState(r.State), Newest: r.RunID == "", Limit: pageSize(r.Page), Cursor: r.Cursor})
 	return listOf(page, stepOf), err
 }
 
@@ -225,7 +225,7 @@ func (d *Daemon) stepApply(ctx context.Context, a api.Actor, r api.StepApplyRequ
 		Kind: "step.applied", Actor: work.Actor(a), RunID: step.RunID, StepID: step.ID, AttemptID: at.ID, At: time.Now().UTC(),
 		Body: map[string]any{"branch": done.Branch, "before": done.Before, "after": done.After, "made": done.Made},
 	})
-	return api.StepApplied{StepID: step.ID, Branch: done.Branch, Before: done.Before, After: done.After, Made: done.Made}, err
+	return api.StepApplied{StepID: step.ID, Branch: strings.TrimPrefix(done.Branch, "refs/heads/"), Before: done.Before, After: done.After, Made: done.Made}, err
 }
 
 func (d *Daemon) describe(ctx context.Context, _ api.Actor, _ api.Empty) (api.Instance, error) {

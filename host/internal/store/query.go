@@ -42,17 +42,19 @@ type StepFilter struct {
 	RunID     string
 	Workspace string
 	State     work.StepState
+	Newest    bool // newest first
 	Limit     int
 	Cursor    string
 }
 
-// AttemptFilter selects attempts, oldest first.
+// AttemptFilter selects attempts, oldest first unless it says otherwise.
 type AttemptFilter struct {
 	RunID     string
 	StepID    string
 	Workspace string
 	State     work.AttemptState
 	Outcome   work.Outcome
+	Newest    bool // newest first
 	Limit     int
 	Cursor    string
 }
@@ -68,7 +70,7 @@ type ValidationFilter struct {
 	Cursor    string
 }
 
-// ApprovalFilter selects approvals, oldest first.
+// ApprovalFilter selects approvals, oldest first unless it says otherwise.
 type ApprovalFilter struct {
 	RunID     string
 	StepID    string
@@ -76,6 +78,7 @@ type ApprovalFilter struct {
 	Workspace string
 	Kind      work.ApprovalKind
 	State     work.ApprovalState
+	Newest    bool // newest first
 	Limit     int
 	Cursor    string
 }

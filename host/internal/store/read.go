@@ -80,6 +80,16 @@ func (l list[T]) read(ctx context.Context, db queryer) (Page[T], error) {
 	return page, nil
 }
 
+// byID orders by id, that is by age, and answers with the condition of the cursor.
+func (l *list[T]) byID(newest bool) string {
+	if newest {
+		l.order = "id DESC"
+		return "id < ?"
+	}
+	l.order = "id"
+	return "id > ?"
+}
+
 // after adds the condition of a cursor: the id of the last row of the page before.
 func (w *where) after(cursor string, prefix ident.Prefix, term string) error {
 	if cursor == "" {
@@ -140,12 +150,12 @@ func (s *Store) Step(ctx context.Context, id string) (work.Step, error) {
 	return query[work.Step]{"step " + id, scanStep, selectStep + " WHERE id = ?", []any{id}}.one(ctx, s.reads)
 }
 
-// Steps lists steps in order of dispatch.
+// Steps lists steps: those of a run in order of dispatch, those of all runs by age.
 func (s *Store) Steps(ctx context.Context, f StepFilter) (Page[work.Step], error) {
 	l := list[work.Step]{
-		what: "steps", query: selectStep, order: "id", limit: f.Limit, scan: scanStep, cursor: func(s work.Step) string { return s.ID },
+		what: "steps", query: selectStep, limit: f.Limit, scan: scanStep, cursor: func(s work.Step) string { return s.ID },
 	}
-	after := "id > ?"
+	after := l.byID(f.Newest)
 	if f.RunID != "" {
 		l.order, after = "ix", "ix > (SELECT ix FROM step WHERE id = ?)"
 	}
@@ -203,17 +213,17 @@ func (s *Store) Attempt(ctx context.Context, id string) (work.Attempt, error) {
 	return query[work.Attempt]{"attempt " + id, scanAttempt, selectAttempt + " WHERE id = ?", []any{id}}.one(ctx, s.reads)
 }
 
-// Attempts lists attempts, oldest first.
+// Attempts lists attempts by age.
 func (s *Store) Attempts(ctx context.Context, f AttemptFilter) (Page[work.Attempt], error) {
 	l := list[work.Attempt]{
-		what: "attempts", query: selectAttempt, order: "id", limit: f.Limit, scan: scanAttempt, cursor: func(a work.Attempt) string { return a.ID },
+		what: "attempts", query: selectAttempt, limit: f.Limit, scan: scanAttempt, cursor: func(a work.Attempt) string { return a.ID },
 	}
 	l.where.equal("run_id", f.RunID)
 	l.where.equal("step_id", f.StepID)
 	l.where.equal("workspace", f.Workspace)
 	l.where.equal("state", string(f.State))
 	l.where.equal("outcome", string(f.Outcome))
-	if err := l.where.after(f.Cursor, ident.Attempt, "id > ?"); err != nil {
+	if err := l.where.after(f.Cursor, ident.Attempt, l.byID(f.Newest)); err != nil {
 		return Page[work.Attempt]{}, err
 	}
 	return l.read(ctx, s.reads)

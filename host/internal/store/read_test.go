@@ -77,8 +77,7 @@ func TestListsAreFilteredOrderedAndPaged(t *testing.T) {
 	must(t, s, work.MoveStep{ID: steps[2], Version: 1, To: work.StepFailed}, work.MoveAttempt{ID: attempts[2], Version: 1, To: work.AttemptEnded, Outcome: work.Failed},
 		work.DecideApproval{ID: approvals[2], Version: 1, To: work.ApprovalDenied})
 
-	newest := slices.Clone(runs)
-	slices.Reverse(newest)
+	newest := reversed(runs)
 	runID, stepID, attID := func(r work.Run) string { return r.ID }, func(r work.Step) string { return r.ID }, func(r work.Attempt) string { return r.ID }
 	valID, aprID := func(r work.Validation) string { return r.ID }, func(r work.Approval) string { return r.ID }
 	readRuns := func(f RunFilter) []string {
@@ -91,6 +90,7 @@ func TestListsAreFilteredOrderedAndPaged(t *testing.T) {
 		return pages(t, stepID, func(c string) (Page[work.Step], error) { f.Cursor, f.Limit = c, 2; return s.Steps(ctx, f) })
 	}
 	same(t, "steps", readSteps(StepFilter{}), steps)
+	same(t, "steps, newest first", readSteps(StepFilter{Newest: true}), reversed(steps))
 	same(t, "steps of a run", readSteps(StepFilter{RunID: runs[1]}), steps)
 	same(t, "steps of another run", readSteps(StepFilter{RunID: runs[2]}), []string{})
 	same(t, "failed steps", readSteps(StepFilter{State: work.StepFailed, Workspace: "w1"}), steps[2:3])
@@ -98,6 +98,7 @@ func TestListsAreFilteredOrderedAndPaged(t *testing.T) {
 		return pages(t, attID, func(c string) (Page[work.Attempt], error) { f.Cursor, f.Limit = c, 2; return s.Attempts(ctx, f) })
 	}
 	same(t, "attempts", readAttempts(AttemptFilter{RunID: runs[1], Workspace: "w1"}), attempts)
+	same(t, "attempts, newest first", readAttempts(AttemptFilter{Newest: true}), reversed(attempts))
 	same(t, "attempts of a step", readAttempts(AttemptFilter{StepID: steps[1]}), attempts[1:2])
 	same(t, "failed attempts", readAttempts(AttemptFilter{Outcome: work.Failed, State: work.AttemptEnded}), attempts[2:3])
 	same(t, "validations", pages(t, valID, func(c string) (Page[work.Validation], error) {
@@ -110,6 +111,7 @@ func TestListsAreFilteredOrderedAndPaged(t *testing.T) {
 		return pages(t, aprID, func(c string) (Page[work.Approval], error) { f.Cursor, f.Limit = c, 2; return s.Approvals(ctx, f) })
 	}
 	same(t, "approvals", readApprovals(ApprovalFilter{RunID: runs[1], Workspace: "w1", Kind: work.ApprovalPermission}), approvals)
+	same(t, "approvals, newest first", readApprovals(ApprovalFilter{Newest: true}), reversed(approvals))
 	same(t, "open approvals", readApprovals(ApprovalFilter{State: work.ApprovalOpen}), append(slices.Clone(approvals[:2]), approvals[3:]...))
 	same(t, "approvals of an attempt", readApprovals(ApprovalFilter{AttemptID: attempts[0], StepID: steps[0]}), approvals[:1])
 
@@ -321,4 +323,10 @@ func TestViewsSayWhatIsRecorded(t *testing.T) {
 			t.Errorf("%s: %v", view, err)
 		}
 	}
+}
+
+func reversed(list []string) []string {
+	turned := slices.Clone(list)
+	slices.Reverse(turned)
+	return turned
 }

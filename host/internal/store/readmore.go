@@ -91,10 +91,10 @@ func (s *Store) Artifact(ctx context.Context, attemptID, name string) (work.Arti
 	return a, nil
 }
 
-// Approvals lists approvals, oldest first.
+// Approvals lists approvals by age.
 func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (Page[work.Approval], error) {
 	l := list[work.Approval]{
-		what: "approvals", query: "SELECT " + approvalColumns + " FROM approval", order: "id", limit: f.Limit, scan: scanApproval,
+		what: "approvals", query: "SELECT " + approvalColumns + " FROM approval", limit: f.Limit, scan: scanApproval,
 		cursor: func(a work.Approval) string { return a.ID },
 	}
 	l.where.equal("run_id", f.RunID)
@@ -103,7 +103,7 @@ func (s *Store) Approvals(ctx context.Context, f ApprovalFilter) (Page[work.Appr
 	l.where.equal("workspace", f.Workspace)
 	l.where.equal("kind", string(f.Kind))
 	l.where.equal("state", string(f.State))
-	if err := l.where.after(f.Cursor, ident.Approval, "id > ?"); err != nil {
+	if err := l.where.after(f.Cursor, ident.Approval, l.byID(f.Newest)); err != nil {
 		return Page[work.Approval]{}, err
 	}
 	return l.read(ctx, s.reads)
