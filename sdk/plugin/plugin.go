@@ -33,9 +33,16 @@ func Serve(m sdk.Manifest, impl any) {
 	if err != nil {
 		fail(fmt.Errorf("join standard output to standard error: %w", err))
 	}
+	dir := os.Getenv(wire.SocketDirKey)
+	if dir == "" {
+		fail(fmt.Errorf("%s is not set", wire.SocketDirKey))
+	}
+	listener, err := wire.Announce(dir, handshake)
+	if err != nil {
+		fail(err)
+	}
 	hideMemory()
 	keepOnInterrupt()
-	dir := os.Getenv(wire.SocketDirKey)
 	secret, err := takeSecret(dir)
 	if err != nil {
 		fail(fmt.Errorf("take the session secret: %w", err))
@@ -49,7 +56,7 @@ func Serve(m sdk.Manifest, impl any) {
 			os.Exit(exitCrash)
 		},
 	})
-	if err := wire.Serve(server, secret, dir, handshake); err != nil {
+	if err := wire.Serve(server, secret, listener); err != nil {
 		fail(err)
 	}
 }
@@ -74,9 +81,6 @@ func report(w io.Writer, m sdk.Manifest, doing string, value any, stack []byte) 
 
 // takeSecret reads the session secret and removes its file.
 func takeSecret(dir string) (wire.Secret, error) {
-	if dir == "" {
-		return wire.Secret{}, fmt.Errorf("%s is not set", wire.SocketDirKey)
-	}
 	path := filepath.Join(dir, wire.SecretFile)
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -28,26 +28,31 @@ const (
 	maxHeaderBytes = 64 << 10 // of the metadata of one call
 )
 
-// Serve answers one host until it has asked for the end: it listens in dir, announces that in the one
-// line of go-plugin's handshake, and takes one connection. It speaks the line itself, because go-plugin's
-// own Serve opens services that nobody here uses and costs a fifth of a plugin's start.
-func Serve(s *Server, secret Secret, dir string, announce io.WriteCloser) error {
+// Announce listens in dir and says so in the one line of go-plugin's handshake. It speaks the line
+// itself, because go-plugin's own Serve opens services that nobody here uses and costs a fifth of a
+// plugin's start. The host connects at once; what it asks waits until Serve.
+func Announce(dir string, handshake io.WriteCloser) (net.Listener, error) {
 	path := filepath.Join(dir, socketName)
 	listener, err := net.Listen("unix", path)
 	if err != nil {
-		return fmt.Errorf("listen for the host: %w", err)
+		return nil, fmt.Errorf("listen for the host: %w", err)
 	}
-	g := grpc.NewServer(secret.ServerOptions()...)
-	s.attachStop(g)
-	s.Register(g)
-	_, err = fmt.Fprintf(announce, "%d|%d|unix|%s|grpc\n", CoreVersion, ProtocolVersion, path)
-	if closed := announce.Close(); err == nil {
+	_, err = fmt.Fprintf(handshake, "%d|%d|unix|%s|grpc\n", CoreVersion, ProtocolVersion, path)
+	if closed := handshake.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		return fmt.Errorf("announce the plugin: %w", err)
+		return nil, fmt.Errorf("announce the plugin: %w", err)
 	}
-	if err := g.Serve(&oneConnection{Listener: listener, closed: make(chan struct{})}); err != nil {
+	return &oneConnection{Listener: listener, closed: make(chan struct{})}, nil
+}
+
+// Serve answers one host until it has asked for the end.
+func Serve(s *Server, secret Secret, listener net.Listener) error {
+	g := grpc.NewServer(secret.ServerOptions()...)
+	s.attachStop(g)
+	s.Register(g)
+	if err := g.Serve(listener); err != nil {
 		return fmt.Errorf("serve the host: %w", err)
 	}
 	return nil

@@ -69,7 +69,19 @@ func (r *room) resolve(network, address string) (string, error) {
 		return "", errNotItsSocket
 	}
 	r.socket = f
-	return fmt.Sprintf("/proc/self/fd/%d", fd), nil
+	return descriptorPath(f), nil
+}
+
+func descriptorPath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
+
+// address is what resolve has returned.
+func (r *room) address() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.socket == nil {
+		return ""
+	}
+	return descriptorPath(r.socket)
 }
 
 // vacate takes the directory away while the plugin lives: the connection stands, and in a directory

@@ -165,19 +165,24 @@ func (r *confinedRunner) ID() string {
 // Diagnose has nothing for go-plugin, which would put it into a text.
 func (r *confinedRunner) Diagnose(context.Context) string { return "" }
 
-// PluginToHost accepts the plugin's own socket only.
-func (r *confinedRunner) PluginToHost(network, address string) (string, string, error) {
+// found takes the address that the plugin named: it must be its own socket. The connection is made
+// while go-plugin still reads the line.
+func (r *confinedRunner) found(network, address string) *StartError {
 	resolved, err := r.room.resolve(network, address)
 	if err != nil {
-		r.handshake.fail(&StartError{
+		return &StartError{
 			Reason: BadAddress, Line: printable(network+"|"+address, 200),
 			Detail: fmt.Sprintf(`it names %s "%s" as its socket`, printable(network, 20), printable(address, 120)),
-		})
-		return "", "", err
+		}
 	}
 	p, _ := r.started()
 	r.link.found(resolved, p.PID())
-	return "unix", resolved, nil
+	return nil
+}
+
+// PluginToHost only sees addresses that were found to be the plugin's own.
+func (r *confinedRunner) PluginToHost(network, _ string) (string, string, error) {
+	return network, r.room.address(), nil
 }
 
 // HostToPlugin is for go-plugin's broker, which is not used.

@@ -41,6 +41,7 @@ func (l *Loader) bring(ctx context.Context, launch Launch, s *seal, entry plugin
 		caller: func() error { return context.Cause(ctx) },
 		link:   newLink(),
 	}
+	r.handshake.named = r.found
 	conn, err := l.link(ctx, r)
 	if err != nil {
 		return nil, err

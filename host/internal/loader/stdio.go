@@ -28,6 +28,9 @@ const (
 
 // handshake reads a plugin's standard output: its first line, judged, for go-plugin; the rest away.
 type handshake struct {
+	// named is told the network and address of a line that is in order, before go-plugin sees it.
+	named func(network, address string) *StartError
+
 	forward *io.PipeWriter // to go-plugin: one canonical line, or nothing
 	reader  *io.PipeReader
 
@@ -53,6 +56,10 @@ func (h *handshake) run(stdout io.Reader) {
 		h.mu.Unlock()
 	default:
 		canonical, failure := judgeHandshake(line)
+		if failure == nil {
+			parts := strings.Split(canonical, "|")
+			failure = h.named(parts[2], parts[3])
+		}
 		if failure == nil {
 			fmt.Fprintln(h.forward, canonical) //nolint:errcheck // an error means that go-plugin has given up
 		} else {
