@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,7 +31,7 @@ func commands() map[string]command {
 		"onedoc": cmdOneDoc, "http": cmdHTTP, "await": cmdAwait, "awaitlog": cmdAwaitLog, "ledger": cmdLedger, "resume": cmdResume,
 		"flip": cmdFlip, "alter": cmdAlter, "noprocess": cmdNoProcess, "process": cmdProcess, "private": cmdPrivate,
 		"mode": cmdMode, "fill": cmdFill, "warm": cmdWarm, "locked": cmdLocked,
-		"buildhello": cmdBuildHello,
+		"buildhello": cmdBuildHello, "far": cmdFar, "typed": cmdTyped, "fixture": cmdFixture,
 	}
 }
 
@@ -239,6 +240,20 @@ func cmdBuildHello(ts *testscript.TestScript, _ bool, args []string) {
 	program, err := hello()
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), program, 0o755))
+}
+
+// cmdFar is: far NAME. The variable becomes a new directory on another file system than the state's, or
+// stays empty where there is none.
+func cmdFar(ts *testscript.TestScript, _ bool, args []string) {
+	const memory = "/dev/shm"
+	var here, there syscall.Stat_t
+	if syscall.Stat(ts.MkAbs("."), &here) != nil || syscall.Stat(memory, &there) != nil || here.Dev == there.Dev {
+		return
+	}
+	dir, err := os.MkdirTemp(memory, "far")
+	ts.Check(err)
+	ts.Defer(func() { removeAll(dir) })
+	ts.Setenv(args[0], dir)
 }
 
 // cmdFill is: fill FILE SIZE. The file gets so many bytes.

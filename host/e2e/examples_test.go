@@ -49,3 +49,19 @@ func TestEveryExampleHasAWalk(t *testing.T) {
 		}
 	}
 }
+
+// TestTheGuideShowsTheExampleWhole holds that the executor which the guide shows is the one that is built
+// and tested.
+func TestTheGuideShowsTheExampleWhole(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join(root(), "host", "docs", "plugins.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(filepath.Join(root(), "examples", "executor-hello", "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(guide), "```go\n"+string(program)+"```\n") {
+		t.Error("host/docs/plugins.md does not show examples/executor-hello/main.go as it is")
+	}
+}

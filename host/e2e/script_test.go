@@ -53,7 +53,7 @@ func surround(env *testscript.Env, prefix string) error {
 		return err
 	}
 	env.Setenv("HOME", home)
-	env.Setenv("PATH", strings.Join([]string{filepath.Join(prefix, "bin"), filepath.Join(tools.root, "bin"), "/usr/bin", "/bin"}, ":"))
+	env.Setenv("PATH", strings.Join([]string{filepath.Join(home, ".local", "bin"), filepath.Join(prefix, "bin"), filepath.Join(tools.root, "bin"), "/usr/bin", "/bin"}, ":"))
 	env.Setenv("PREFIX", prefix)
 	env.Setenv("SOURCE", root())
 	env.Setenv("STATE", filepath.Join(home, ".local", "state", "drawspan"))
