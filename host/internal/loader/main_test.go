@@ -39,7 +39,11 @@ func TestMain(m *testing.M) {
 		play(strings.TrimPrefix(filepath.Base(os.Args[0]), "drawspan-"))
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if launcherDir != "" {
+		mustDo(os.RemoveAll(launcherDir))
+	}
+	os.Exit(code)
 }
 
 // play is what the plugins do.

@@ -23,12 +23,16 @@ import (
 	"github.com/drawspan/drawspan/sdk"
 )
 
+// launcherDir holds the launcher; TestMain removes it.
+var launcherDir string
+
 // buildLauncher builds the sandbox's launcher once for all tests.
 var buildLauncher = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "launcher")
 	if err != nil {
 		return "", err
 	}
+	launcherDir = dir
 	path := filepath.Join(dir, "drawspan-sandbox")
 	cmd := exec.Command("go", "build", "-o", path, "github.com/drawspan/drawspan/host/cmd/drawspan-sandbox")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
