@@ -324,6 +324,7 @@ func TestInTheSandbox_NothingCanBeMadeInTheSocketDirectory(t *testing.T) {
 	s := newSandboxed(t, "executor-good", "executor-busy")
 	for _, program := range []string{"executor-good", "executor-busy"} {
 		i := s.mustStart(program)
+		<-i.vacated
 		if left, err := os.ReadDir(s.loader.opts.RunDir); err != nil || len(left) > 0 {
 			t.Errorf("%s: while it runs there is %v, %v", program, left, err)
 		}
