@@ -28,11 +28,11 @@ import (
 // anybody is an ordinary uid for Options, so that the tests also run as root.
 const anybody = 1000
 
+// programs is where TestMain has the programs built.
+var programs string
+
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "drawspan-programs-")
-	if err != nil {
-		return "", err
-	}
+	dir := programs
 	cmd := exec.Command("go", "build", "-o", dir+"/", "./host/cmd/drawspan-sandbox", "./plugins/...")
 	cmd.Dir = "../../.."
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -48,10 +48,13 @@ var built = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := built(); err == nil {
-		_ = os.RemoveAll(dir) // the tests are over
+	var err error
+	if programs, err = os.MkdirTemp("", "drawspan-programs-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	code := m.Run()
+	_ = os.RemoveAll(programs) // the tests are over
 	os.Exit(code)
 }
 
