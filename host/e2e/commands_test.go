@@ -31,7 +31,7 @@ func commands() map[string]command {
 		"onedoc": cmdOneDoc, "http": cmdHTTP, "await": cmdAwait, "awaitlog": cmdAwaitLog, "ledger": cmdLedger, "resume": cmdResume,
 		"flip": cmdFlip, "alter": cmdAlter, "noprocess": cmdNoProcess, "process": cmdProcess, "private": cmdPrivate,
 		"mode": cmdMode, "fill": cmdFill, "warm": cmdWarm, "locked": cmdLocked,
-		"buildhello": cmdBuildHello, "far": cmdFar, "typed": cmdTyped, "fixture": cmdFixture,
+		"buildhello": cmdBuildHello, "far": cmdFar, "typed": cmdTyped, "fixture": cmdFixture, "fillin": cmdFillIn,
 	}
 }
 
@@ -261,6 +261,14 @@ func cmdFill(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), bytes.Repeat([]byte("x"), n), 0o644))
+}
+
+// cmdFillIn is: fillin FILE... ${FOREVER} in a file becomes what it is in the script.
+func cmdFillIn(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		text := strings.ReplaceAll(ts.ReadFile(name), "${FOREVER}", ts.Getenv("FOREVER"))
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o644))
+	}
 }
 
 // processes counts the processes of this machine whose command line holds a text.

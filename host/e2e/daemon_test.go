@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds every wait for something outside. What comes in time costs none of it.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 type stageName string
 

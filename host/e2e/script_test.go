@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,6 +55,9 @@ func surround(env *testscript.Env, prefix string) error {
 	}
 	env.Setenv("HOME", home)
 	env.Setenv("PATH", strings.Join([]string{filepath.Join(home, ".local", "bin"), filepath.Join(prefix, "bin"), filepath.Join(tools.root, "bin"), "/usr/bin", "/bin"}, ":"))
+	// So many seconds is as good as for ever, and no other script on this machine sleeps for as many: with
+	// it a script finds its own processes.
+	env.Setenv("FOREVER", fmt.Sprintf("86399.%d%s", os.Getpid(), strings.TrimPrefix(filepath.Base(home), "h")))
 	env.Setenv("PREFIX", prefix)
 	env.Setenv("SOURCE", root())
 	env.Setenv("STATE", filepath.Join(home, ".local", "state", "drawspan"))
