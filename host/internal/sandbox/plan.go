@@ -44,6 +44,9 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 	if err := checkRequest(r); err != nil {
 		return nil, err
 	}
+	if err := checkSupported(r); err != nil {
+		return nil, err
+	}
 	p := &planner{
 		plan:    &plan{policy: r.Policy, tree: r.Tree.Mode},
 		sandbox: s,
@@ -56,6 +59,7 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 		Hostname: hostname, System: s.system, Etc: s.ground.etc, Home: insideHome,
 		Mounts:  slices.Clone(s.ground.etcMounts),
 		Scratch: cmp.Or(r.Policy.Tmp, defaultTmp),
+		Backend: spec.Native, Network: spec.NetworkNone,
 		Limits: spec.Limits{
 			Processes: cmp.Or(r.Policy.Processes, defaultProcesses),
 			OpenFiles: cmp.Or(r.Policy.OpenFiles, defaultOpenFiles),
@@ -83,19 +87,13 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 	return p.plan, nil
 }
 
-// checkRequest refuses what this version cannot enforce, and what no launch can mean.
+// checkRequest refuses what no launch can mean.
 func checkRequest(r Request) error {
 	switch {
 	case r.Policy == nil:
 		return fault.New(fault.InvalidRequest, "a launch without a sandbox policy")
 	case !spec.AtLeast(r.Policy.Level, spec.LevelOff):
 		return fault.New(fault.ConfigInvalid, "%q is not a sandbox level", r.Policy.Level).At(r.Policy.Declared)
-	case r.Policy.Memory != 0:
-		return fault.New(fault.NotSupported, "a memory limit is not enforced by this version").
-			At(r.Policy.Declared).Fix("remove limits.memory from the sandbox block")
-	case r.Policy.Disk != 0:
-		return fault.New(fault.NotSupported, "a disk limit is not enforced by this version").
-			At(r.Policy.Declared).Fix("remove limits.disk from the sandbox block")
 	case (r.Program == nil) == (r.Path == ""):
 		return fault.New(fault.InvalidRequest, "a launch needs either a program or a path")
 	case r.Dir != "" && !cleanAbsolute(r.Dir):
@@ -107,6 +105,29 @@ func checkRequest(r Request) error {
 		}
 	}
 	return nil
+}
+
+// checkSupported refuses what this version cannot enforce.
+func checkSupported(r Request) error {
+	switch {
+	case r.Policy.Memory != 0:
+		return notYet(r.Policy, "a memory limit")
+	case r.Policy.Disk != 0:
+		return notYet(r.Policy, "a disk limit")
+	case r.Policy.CPUs != 0 || r.Policy.CPUTime != 0:
+		return notYet(r.Policy, "a processor limit")
+	case len(r.Policy.Calls) != 0:
+		return notYet(r.Policy, "syscalls.allow")
+	case r.Policy.Backend != "" && r.Policy.Backend != "auto" && r.Policy.Backend != spec.Native:
+		return notYet(r.Policy, "the back-end "+r.Policy.Backend)
+	case cmp.Or(r.Policy.Network.Mode, spec.NetworkNone) != spec.NetworkNone:
+		return notYet(r.Policy, "a network")
+	}
+	return nil
+}
+
+func notYet(p *work.SandboxPolicy, what string) error {
+	return fault.New(fault.NotSupported, "%s is not enforced by this version", what).At(p.Declared)
 }
 
 func treeDir(t Tree) string {

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -31,11 +32,32 @@ type Bind struct {
 	Mode   string // "ro", "rw" or "overlay"
 }
 
+// Git is the tree's shadow git directory, made by the host for this launch. The tree's .git is a file
+// that names Dir; it, and Protect, are read-only inside.
+type Git struct {
+	Dir     string   // absolute, without symlinks; inside at the same path
+	Protect []string // absolute paths below Dir: config, hooks, info, ...
+	Objects []string // object directories that Dir borrows from: read-only, inside at the same path
+}
+
+// Secret is a credential with its value, read for this launch.
+type Secret struct {
+	Name     string
+	Deliver  string // "env" or "file"
+	Variable string
+	Value    []byte
+}
+
+// Exceeded is a limit that the payload went over.
+type Exceeded = spec.Exceeded
+
 // Request is one launch.
 type Request struct {
-	Policy *work.SandboxPolicy
-	Tree   Tree
-	Binds  []Bind
+	Policy  *work.SandboxPolicy
+	Tree    Tree
+	Git     *Git // nil: the tree has no git directory
+	Binds   []Bind
+	Secrets []Secret
 
 	// Program is an open read-only descriptor (a sealed memfd) that is executed; where it is nil, Path is
 	// a path inside the view, or a name that is looked for in PATH there.
@@ -53,6 +75,11 @@ type Request struct {
 	// OnViolation is called, one call at a time, for each refusal that the kernel reports. It must not
 	// block.
 	OnViolation func(Violation)
+	// OnExceeded is called once, before the launch is killed for it. It must not block.
+	OnExceeded func(Exceeded)
+	// OnListener is called before the payload starts where the policy's network is a proxy: the listener
+	// is on lo inside the launch, the connections are accepted here. The callee closes it.
+	OnListener func(net.Listener)
 }
 
 // Violation is a system call of the payload that the filter refused. Equal ones are counted together.
@@ -68,6 +95,7 @@ type Exit struct {
 	UserUS    int64
 	SystemUS  int64
 	MaxRSSKB  int64
+	Exceeded  *Exceeded // the limit that the launch was killed for
 	// Lost says why there is no exit of the payload to report: the launch was killed, or the launcher
 	// ended before the payload did.
 	Lost string

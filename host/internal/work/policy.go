@@ -63,17 +63,62 @@ type SandboxPolicy struct {
 	Read        []string
 	Toolchains  []Toolchain
 	Env         map[string]string
+	Pass        []string // names of the daemon's own variables that are passed on
+	Write       []string // host paths outside the tree that are writable inside
+	Protect     []string // paths of the tree that stay read-only where they exist
+	Sensitive   string   // what the built-in gate does with sensitive paths: "flag" (also ""), "hold" or "deny"
+	Import      string   // what becomes of the executor's own commits: "pack" or "none" (also "")
+	Network     NetworkPolicy
+	Credentials []Credential
+	Calls       []string // system calls that are allowed although the profile refuses them
 	Processes   int
 	OpenFiles   int
-	FileSize    int64 // bytes; 0 = the default
-	Memory      int64 // bytes; 0 = not declared
-	Disk        int64 // bytes of the writable tree; 0 = not declared
-	Tmp         int64 // bytes of the private /tmp
-	Output      int64 // bytes of the attempt's stream
+	FileSize    int64         // bytes; 0 = the default
+	Memory      int64         // bytes of all processes together; 0 = not declared
+	Disk        int64         // bytes of the writable tree; 0 = not declared
+	Tmp         int64         // bytes of the private /tmp
+	CPUs        int           // processors; 0 = all
+	CPUTime     time.Duration // of all processes together; 0 = not declared
+	Output      int64         // bytes of the attempt's stream
 	Wall        time.Duration
+	Backend     string // "auto" (also ""), "native", "bwrap" or "landlock"
 	OnShortfall string // "refuse" or "degrade"
 	Floor       string // with degrade: the lowest level accepted
+	Widenings   []Widening
 	Declared    string
+}
+
+// Network modes.
+const (
+	NetworkNone  = "none" // also ""
+	NetworkProxy = "proxy"
+	NetworkHost  = "host"
+)
+
+// NetworkPolicy says what a launch may reach.
+type NetworkPolicy struct {
+	Mode    string
+	Allow   []string // with proxy: host, host:port, *.host
+	Private bool     // with proxy: private addresses may be reached through an allowed name
+}
+
+// Credential is a secret that is handed to a launch, named by where it comes from. Its value is read
+// when the launch is made and is in no policy.
+type Credential struct {
+	Name     string
+	FromEnv  string // a variable of the daemon
+	FromFile string // an absolute path, mode 0600 or stricter
+	Deliver  string // "env" or "file"
+	Variable string // the variable inside: the value, or with file the path
+	Declared string
+}
+
+// Widening is authority beyond the defaults that the operator wrote: a fact for the record.
+type Widening struct {
+	Sandbox  string `json:"sandbox"`
+	Key      string `json:"key"` // "filesystem.write", "network.mode", "syscalls.allow", "level", ...
+	Value    string `json:"value"`
+	Declared string `json:"declared"` // file:line
 }
 
 // Toolchain is one `toolchain` preset inside a sandbox, resolved to paths and variables.

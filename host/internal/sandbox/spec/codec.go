@@ -138,6 +138,9 @@ func (s *Spec) walk(c *coder) {
 	c.text(&s.Home)
 	list(c, &s.Mounts, func(m *Mount) { m.walk(c) })
 	c.number(&s.Scratch)
+	c.text(&s.Backend)
+	c.text(&s.Network)
+	c.texts(&s.Calls)
 	s.Limits.walk(c)
 	s.Probe.walk(c)
 	c.yes(&s.Program)
@@ -155,12 +158,17 @@ func (m *Mount) walk(c *coder) {
 	c.unsigned(&m.Ino)
 	c.yes(&m.Tree)
 	c.yes(&m.Empty)
+	c.yes(&m.Git)
 }
 
 func (l *Limits) walk(c *coder) {
 	c.integer(&l.Processes)
 	c.integer(&l.OpenFiles)
 	c.number(&l.FileSize)
+	c.number(&l.Memory)
+	c.number(&l.Disk)
+	c.integer(&l.CPUs)
+	c.number(&l.CPUTimeMS)
 }
 
 func (p *Probe) walk(c *coder) {
@@ -190,6 +198,7 @@ func (m *Message) walk(c *coder) {
 	optional(c, &m.Report, func(r *Report) { r.walk(c) })
 	optional(c, &m.Started, func(s *Started) { c.integer(&s.PID); c.text(&s.Err) })
 	list(c, &m.Violations, func(v *Violation) { v.walk(c) })
+	optional(c, &m.Exceeded, func(x *Exceeded) { c.text(&x.Limit); c.number(&x.Used); c.number(&x.Cap) })
 	optional(c, &m.Exit, func(e *Exit) { e.walk(c) })
 }
 

@@ -1,5 +1,11 @@
 package spec
 
+// Cred is a credential by its name; never a value.
+type Cred struct {
+	Name    string `json:"name"`
+	Deliver string `json:"deliver"` // "env" or "file"
+}
+
 // Enforced is the vector that is recorded of one launch: what was in force, not what was wished. It
 // carries no host path; mounts are named by label ("worktree", "tmp", "toolchain go", "read 1").
 type Enforced struct {
@@ -17,8 +23,10 @@ type Enforced struct {
 		Overlay     []string `json:"overlay,omitempty"`
 	} `json:"fs"`
 	Net struct {
-		Mode  string `json:"mode"` // "none"
-		Netns bool   `json:"netns"`
+		Mode    string   `json:"mode"` // "none", "proxy" or "host"
+		Netns   bool     `json:"netns"`
+		Allow   []string `json:"allow,omitempty"`
+		Private bool     `json:"private_addresses,omitempty"`
 	} `json:"net"`
 	Proc struct {
 		PIDNS        bool   `json:"pidns"`
@@ -27,16 +35,28 @@ type Enforced struct {
 		NoNewPrivs   bool   `json:"no_new_privs"`
 	} `json:"proc"`
 	Syscalls struct {
-		Filter string `json:"filter"` // "bpf:<instructions>"
-		Notify bool   `json:"notify"`
+		Filter string   `json:"filter"` // "bpf:<instructions>"
+		Notify bool     `json:"notify"`
+		Allow  []string `json:"allow,omitempty"` // beyond the profile
 	} `json:"syscalls"`
+	Git struct {
+		Mode      string   `json:"mode"`                // "none" or "shadow"
+		Import    string   `json:"import,omitempty"`    // "pack" where the executor's commits are taken over
+		Protected []string `json:"protected,omitempty"` // read-only places of the tree: "git", "config", "protect 1"
+	} `json:"git"`
+	Creds  []Cred `json:"creds,omitempty"`
 	Limits struct {
-		Source    string `json:"source"` // "rlimit"
+		Source    string `json:"source"` // "rlimit", or "rlimit+cgroup"
 		Processes int    `json:"processes"`
 		OpenFiles int    `json:"open_files"`
 		FileSize  int64  `json:"file_size"`
-		Tmp       int64  `json:"tmp"`    // bytes of /tmp, home and the like together, and again of all overlay layers
-		Memory    *int64 `json:"memory"` // null: no limit is enforced
+		Tmp       int64  `json:"tmp"`                 // bytes of /tmp, home and the like together, and again of all overlay layers
+		Memory    *int64 `json:"memory"`              // null: no limit is enforced
+		MemoryBy  string `json:"memory_by,omitempty"` // "cgroup" or "watched"
+		Disk      *int64 `json:"disk"`
+		DiskBy    string `json:"disk_by,omitempty"` // "watched"
+		CPUs      int    `json:"cpus,omitempty"`
+		CPUTimeMS int64  `json:"cpu_time_ms,omitempty"`
 	} `json:"limits"`
 	Verified  map[string]bool `json:"verified"`
 	Shortfall []string        `json:"shortfall,omitempty"`

@@ -11,9 +11,10 @@ import (
 func fullSpec() Spec {
 	return Spec{
 		UID: 1, GID: 2, Hostname: "h", Etc: "/e", Home: "/home/user", Scratch: 1 << 40,
+		Backend: Bwrap, Network: NetworkProxy, Calls: []string{"ptrace"},
 		System: []Mount{{Host: "/usr", Inside: "/usr", Mode: ReadOnly}, {Host: "usr/bin", Inside: "/bin", Mode: Link}},
-		Mounts: []Mount{{Host: "/t", Inside: "/t", Mode: Writable, Dev: 1<<64 - 1, Ino: 7, Tree: true}, {Inside: "/c", Mode: Overlay, Empty: true}},
-		Limits: Limits{Processes: 5, OpenFiles: 6, FileSize: -1},
+		Mounts: []Mount{{Host: "/t", Inside: "/t", Mode: Writable, Dev: 1<<64 - 1, Ino: 7, Tree: true, Git: true}, {Inside: "/c", Mode: Overlay, Empty: true}},
+		Limits: Limits{Processes: 5, OpenFiles: 6, FileSize: -1, Memory: 7, Disk: 8, CPUs: 9, CPUTimeMS: 10},
 		Probe:  Probe{StateCanary: "/s", HomeCanary: "/h", Home: "/home", HomeDev: 3, HomeIno: 4},
 		Path:   "/bin/x", Argv: []string{"x", "", "y\x00z"}, Env: []string{"A=B"}, Dir: "/t", Program: true,
 	}
@@ -27,6 +28,7 @@ func fullMessages() []Message {
 		}},
 		{Started: &Started{PID: 2, Err: "no"}},
 		{Violations: []Violation{{Syscall: -1, Name: "others", PID: 3, Comm: "c\"\n", Count: 1 << 40}}},
+		{Exceeded: &Exceeded{Limit: LimitMemory, Used: 2, Cap: 1}},
 		{Exit: &Exit{Code: 1, Signal: 9, Leftovers: 2, UserUS: 3, SystemUS: 4, MaxRSSKB: 5}},
 		{},
 	}
@@ -49,7 +51,7 @@ func TestWhatIsSentIsWhatArrives(t *testing.T) {
 // Every field must be listed for the wire: one that is not would silently be lost.
 func TestEveryFieldTravels(t *testing.T) {
 	for _, v := range []any{fullSpec(), fullSpec().Mounts[0], fullSpec().Limits, fullSpec().Probe, *fullMessages()[0].Report,
-		*fullMessages()[1].Started, fullMessages()[2].Violations[0], *fullMessages()[3].Exit} {
+		*fullMessages()[1].Started, fullMessages()[2].Violations[0], *fullMessages()[3].Exceeded, *fullMessages()[4].Exit} {
 		r := reflect.ValueOf(v)
 		for i := range r.NumField() {
 			name := r.Type().Field(i).Name

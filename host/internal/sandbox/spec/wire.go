@@ -28,6 +28,9 @@ type Spec struct {
 	Home     string  // the private home inside
 	Mounts   []Mount // everything else, parents before children
 	Scratch  int64
+	Backend  string   // how the view is made: Native, Bwrap, Landlock or None
+	Network  string   // "none", "proxy" or "host"
+	Calls    []string // refused system calls that are allowed here
 	Limits   Limits
 	Probe    Probe
 	Program  bool // run ProgramFD instead of Path
@@ -36,6 +39,24 @@ type Spec struct {
 	Env      []string
 	Dir      string
 }
+
+// Back-ends.
+const (
+	Native   = "native"   // the launcher makes namespaces and view itself
+	Bwrap    = "bwrap"    // bubblewrap makes them, the launcher adds the rest
+	Landlock = "landlock" // no namespaces: Landlock, the filter and a subreaper
+	None     = "none"     // level off: only supervision
+)
+
+// Networks.
+const (
+	NetworkNone  = "none"  // nothing but lo
+	NetworkProxy = "proxy" // a listener on lo, accepted by the daemon
+	NetworkHost  = "host"  // the daemon's own network
+)
+
+// ProxyPort is where the payload finds the proxy, on 127.0.0.1 of its own network.
+const ProxyPort = 3128
 
 // Mount is one host path that is attached inside.
 type Mount struct {
@@ -46,6 +67,7 @@ type Mount struct {
 	Ino    uint64
 	Tree   bool // the attempt's worktree
 	Empty  bool // with Overlay: there is nothing below, only the throw-away layer
+	Git    bool // part of the attempt's git directory
 }
 
 // Limits are the resource limits of the payload and of all it starts.
@@ -53,6 +75,10 @@ type Limits struct {
 	Processes int
 	OpenFiles int
 	FileSize  int64
+	Memory    int64 // bytes of all processes; 0 without
+	Disk      int64 // bytes below the writable mounts; 0 without
+	CPUs      int   // processors; 0 for all
+	CPUTimeMS int64 // processor time of all processes; 0 without
 }
 
 // Probe names what the launcher must fail to reach, though the same user can reach it outside.
@@ -69,7 +95,23 @@ type Message struct {
 	Report     *Report
 	Started    *Started
 	Violations []Violation
+	Exceeded   *Exceeded
 	Exit       *Exit
+}
+
+// Limit names, as in Exceeded and in the record.
+const (
+	LimitMemory    = "memory"
+	LimitDisk      = "disk"
+	LimitCPUTime   = "cpu_time"
+	LimitProcesses = "processes"
+)
+
+// Exceeded is a limit that the payload went over; the launch is being killed for it.
+type Exceeded struct {
+	Limit string `json:"limit"`
+	Used  int64  `json:"used"` // bytes, milliseconds or processes, as seen
+	Cap   int64  `json:"cap"`
 }
 
 // Report is what the launcher put in force and what it verified, before the payload exists.
