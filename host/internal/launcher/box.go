@@ -16,6 +16,7 @@ type box struct {
 	spec   *spec.Spec
 	report spec.Report
 	feed   *feed
+	proxy  int // the listener for the daemon, -1 without
 }
 
 // stageError says at which stage the set-up failed, so that the daemon can name a remedy.
@@ -42,6 +43,7 @@ func (b *box) setUp() error {
 		{"namespaces", b.mapOwner},
 		{"hostname", b.nameHost},
 		{"network", b.bringLoopUp},
+		{"proxy", b.listenForProxy},
 		{"view", b.buildView},
 		{"limits", b.limitResources},
 		{"capabilities", b.dropCapabilities},

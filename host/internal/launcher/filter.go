@@ -138,8 +138,15 @@ type rule struct {
 	emit   func(*program)
 }
 
+// profile is what a filter is made for.
+type profile struct {
+	refused uint32   // the verdict for what is refused and reported: tellHost, or refuse where the kernel cannot tell
+	allowed []string // refused calls that the operator allows
+}
+
 // rules lists every system call that is not simply allowed.
-func rules(refused uint32) []rule {
+func rules(pr profile) []rule {
+	refused := pr.refused
 	list := []rule{
 		{unix.SYS_CLONE, func(p *program) { p.checkClone(refused) }},
 		{unix.SYS_IOCTL, func(p *program) { p.checkIoctl(refused) }},
@@ -150,6 +157,9 @@ func rules(refused uint32) []rule {
 		list = append(list, rule{c.number, func(p *program) { p.checkMode(c, refused) }})
 	}
 	for _, c := range refusedCalls() {
+		if slices.Contains(pr.allowed, c.name) {
+			continue
+		}
 		list = append(list, rule{c.number, func(p *program) { p.answer(refused) }})
 	}
 	for _, c := range unsupportedCalls() {
@@ -159,9 +169,8 @@ func rules(refused uint32) []rule {
 	return list
 }
 
-// buildFilter makes the system call filter. refused is the verdict for what is refused and reported:
-// tellHost, or refuse where the kernel cannot tell.
-func buildFilter(refused uint32) ([]unix.SockFilter, error) {
+// buildFilter makes the system call filter.
+func buildFilter(pr profile) ([]unix.SockFilter, error) {
 	p := newProgram()
 	native := p.newLabel()
 	p.load(offsetArch)
@@ -175,7 +184,7 @@ func buildFilter(refused uint32) ([]unix.SockFilter, error) {
 		p.answer(unsupported)
 		p.mark(ours)
 	}
-	p.search(rules(refused))
+	p.search(rules(pr))
 	return p.assemble()
 }
 

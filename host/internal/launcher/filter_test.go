@@ -18,7 +18,7 @@ type machine struct {
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	filter, err := buildFilter(tellHost)
+	filter, err := buildFilter(profile{refused: tellHost})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestTheFilterKnowsEveryCallItLists(t *testing.T) {
 		}
 	}
 	listed := make(map[uint32]bool)
-	for _, r := range rules(tellHost) {
+	for _, r := range rules(profile{refused: tellHost}) {
 		if listed[r.number] {
 			t.Errorf("call %d is listed twice", r.number)
 		}

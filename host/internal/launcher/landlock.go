@@ -107,6 +107,9 @@ func (b *box) pathRules() []pathRule {
 		{"/dev/pts", mayIoctl | mayRead},
 		{"/dev/shm", mayChange}, {"/tmp", mayChange}, {"/var/tmp", mayChange}, {b.spec.Home, mayChange},
 	}
+	if len(b.spec.Secrets) > 0 {
+		rules = append(rules, pathRule{spec.SecretDir, mayRead})
+	}
 	for _, list := range [][]spec.Mount{b.spec.System, b.spec.Mounts} {
 		for _, m := range list {
 			switch m.Mode {

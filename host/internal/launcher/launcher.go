@@ -43,7 +43,7 @@ func live() int {
 		fmt.Fprintln(os.Stderr, "read the specification:", err) // a descriptor of the daemon's
 		return exitNoSpec
 	}
-	b := &box{spec: sp, feed: newFeed(programName(sp))}
+	b := &box{spec: sp, feed: newFeed(programName(sp)), proxy: -1}
 	if err := b.setUp(); err != nil {
 		b.report.Err = err.Error()
 		var at *stageError
@@ -52,7 +52,7 @@ func live() int {
 		}
 	}
 	b.report.SetupUS = time.Since(started).Microseconds()
-	if err := send(spec.Message{Report: &b.report}); err != nil || b.report.Err != "" {
+	if err := b.sendReport(); err != nil || b.report.Err != "" {
 		return exitRefused
 	}
 	p := b.prepare()

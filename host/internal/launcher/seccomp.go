@@ -14,10 +14,11 @@ func (b *box) filterSyscalls() error {
 	if auditArch == 0 {
 		return fmt.Errorf("there is no system call filter for %s", runtime.GOARCH)
 	}
-	listener, n, err := installFilter(tellHost,
+	told, untold := profile{tellHost, b.spec.Calls}, profile{refuse, b.spec.Calls}
+	listener, n, err := installFilter(told,
 		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
 	if err == unix.EINVAL { // before 5.19
-		listener, n, err = installFilter(tellHost, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+		listener, n, err = installFilter(told, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
 	}
 	switch err {
 	case nil:
@@ -26,7 +27,7 @@ func (b *box) filterSyscalls() error {
 		b.report.Features.Notify = true
 	case unix.EINVAL, unix.EBUSY, unix.EPERM, unix.ENOSYS:
 		b.note("violation feed: %v", err)
-		if _, n, err = installFilter(refuse, 0); err != nil {
+		if _, n, err = installFilter(untold, 0); err != nil {
 			return fmt.Errorf("install: %w", err)
 		}
 	default:
@@ -45,8 +46,8 @@ func wakeInPlace(listener int) {
 }
 
 // installFilter returns the listener, where one was asked for, and the filter's length.
-func installFilter(refused uint32, flags uintptr) (listener, length int, err error) {
-	filter, err := buildFilter(refused)
+func installFilter(pr profile, flags uintptr) (listener, length int, err error) {
+	filter, err := buildFilter(pr)
 	if err != nil {
 		return -1, 0, err
 	}

@@ -34,6 +34,7 @@ func (b *box) verify() error {
 	if b.report.Features.Landlock {
 		b.tried("landlock_refuses", createFailsWith("/run/.verify", unix.EACCES))
 	}
+	b.report.Features.Git = b.gitProtected()
 	for _, m := range b.spec.Mounts {
 		if m.Tree { // asked, not done: a file made there would be work for the disk, and visible
 			b.tried("tree_writable", unix.Access(m.Inside, unix.W_OK) == nil)

@@ -63,6 +63,9 @@ func (b *box) buildView() error {
 	if err := v.attachAll(b.spec); err != nil {
 		return err
 	}
+	if err := placeSecrets(b.spec.Secrets); err != nil {
+		return &stageError{"secrets", err}
+	}
 	if err := v.leaveHost(); err != nil {
 		return err
 	}

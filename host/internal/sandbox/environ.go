@@ -1,9 +1,13 @@
 package sandbox
 
 import (
+	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
 const defaultPath = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
@@ -16,6 +20,15 @@ func environment(r Request) []string {
 		maps.Copy(vars, t.Env)
 	}
 	maps.Copy(vars, r.Policy.Env)
+	if r.Policy.Network.Mode == spec.NetworkProxy {
+		maps.Copy(vars, proxyVariables())
+	}
+	for _, s := range r.Secrets {
+		vars[s.Variable] = string(s.Value)
+		if s.Deliver == "file" {
+			vars[s.Variable] = path.Join(spec.SecretDir, s.Name)
+		}
+	}
 	for _, entry := range r.Env {
 		if name, value, ok := strings.Cut(entry, "="); ok && name != "" {
 			vars[name] = value
@@ -31,4 +44,14 @@ func environment(r Request) []string {
 		env = append(env, name+"="+vars[name])
 	}
 	return env
+}
+
+// proxyVariables tell programs where the proxy is. Both spellings are in use.
+func proxyVariables() map[string]string {
+	at := fmt.Sprintf("http://127.0.0.1:%d", spec.ProxyPort)
+	const direct = "localhost,127.0.0.1,::1"
+	return map[string]string{
+		"HTTP_PROXY": at, "HTTPS_PROXY": at, "http_proxy": at, "https_proxy": at,
+		"NO_PROXY": direct, "no_proxy": direct,
+	}
 }

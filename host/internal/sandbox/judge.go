@@ -40,8 +40,10 @@ func (s *Sandbox) judge(pl *plan, rep *spec.Report) (spec.Enforced, error) {
 
 func levelRemedy(level string, f spec.Features) string {
 	switch {
-	case spec.AtLeast(level, spec.LevelStrict) && f.Landlock:
-		return `say level = "isolated", the highest level of this version`
+	case level == spec.LevelVM:
+		return `say level = "strict", the highest level of this version`
+	case spec.AtLeast(level, spec.LevelStrict) && f.Landlock && !f.Scopes:
+		return `use Linux 6.12 or newer, or say level = "isolated"`
 	case !f.Landlock:
 		return "use a kernel with Landlock (6.2 or newer, with landlock in the lsm= list)"
 	}
@@ -65,6 +67,9 @@ func checkVerified(pl *plan, rep *spec.Report) error {
 	}
 	if pl.tree != "" {
 		want = append(want, "tree_writable")
+	}
+	if pl.git {
+		want = append(want, "git_protected")
 	}
 	held := outcomes(rep)
 	var wrong []string
@@ -98,7 +103,7 @@ func outcomes(rep *spec.Report) map[string]bool {
 func (s *Sandbox) vector(pl *plan, rep *spec.Report) spec.Enforced {
 	e := spec.Enforced{
 		Required: pl.policy.Level, Backend: "native", LauncherSHA256: s.launcher.digest,
-		Verified: outcomes(rep), Shortfall: slices.Clone(rep.Notes), SetupUS: rep.SetupUS,
+		Verified: outcomes(rep), Shortfall: append(slices.Clone(rep.Notes), pl.notes...), SetupUS: rep.SetupUS,
 	}
 	e.FS.View = "allowlist"
 	e.FS.LandlockABI = rep.Landlock
@@ -107,7 +112,16 @@ func (s *Sandbox) vector(pl *plan, rep *spec.Report) spec.Enforced {
 		e.FS.Tree = "none"
 	}
 	e.FS.RW, e.FS.RO, e.FS.Overlay = pl.rw, slices.Compact(pl.ro), slices.Compact(pl.overlay)
-	e.Net.Mode, e.Net.Netns = "none", rep.Features.Network
+	e.Net.Mode, e.Net.Netns = pl.spec.Network, rep.Features.Network
+	if pl.spec.Network == spec.NetworkProxy {
+		e.Net.Allow, e.Net.Private = slices.Clone(pl.policy.Network.Allow), pl.policy.Network.Private
+	}
+	e.Git.Mode = "none"
+	if pl.git {
+		e.Git.Mode, e.Git.Import = "shadow", pl.policy.Import
+	}
+	e.Git.Protected, e.Creds = pl.protected, pl.creds
+	e.Syscalls.Allow = slices.Clone(pl.policy.Calls)
 	e.Proc.PIDNS = rep.Features.Namespaces
 	e.Proc.NestedUserns = "allowed"
 	if rep.Features.Nested {

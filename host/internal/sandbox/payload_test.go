@@ -35,6 +35,10 @@ func runPayload(name string, args []string) int {
 		return 0
 	case "signals":
 		return countSignals()
+	case "dial":
+		return dial(args[0])
+	case "trace-child":
+		return traceMe()
 	case "attack-init":
 		return attackInit()
 	case "echo":

@@ -29,8 +29,12 @@ type plan struct {
 	policy *work.SandboxPolicy
 	spec   spec.Spec
 	tree   string // the tree's mode, "" without one
+	git    bool   // the tree has a shadow git directory
+	creds  []spec.Cred
 	// Labels of what is attached, for the record: no host paths.
 	rw, ro, overlay []string
+	protected       []string // what stays read-only in a writable tree
+	notes           []string // what was asked for and is not given
 }
 
 // planner collects the mounts of one plan.
@@ -48,7 +52,7 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 		return nil, err
 	}
 	p := &planner{
-		plan:    &plan{policy: r.Policy, tree: r.Tree.Mode},
+		plan:    &plan{policy: r.Policy, tree: r.Tree.Mode, git: r.Git != nil, creds: creds(r.Secrets)},
 		sandbox: s,
 		taken:   make(map[string]string),
 	}
@@ -59,7 +63,7 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 		Hostname: hostname, System: s.system, Etc: s.ground.etc, Home: insideHome,
 		Mounts:  slices.Clone(s.ground.etcMounts),
 		Scratch: cmp.Or(r.Policy.Tmp, defaultTmp),
-		Backend: spec.Native, Network: spec.NetworkNone,
+		Backend: spec.Native, Network: cmp.Or(r.Policy.Network.Mode, spec.NetworkNone), Calls: r.Policy.Calls,
 		Limits: spec.Limits{
 			Processes: cmp.Or(r.Policy.Processes, defaultProcesses),
 			OpenFiles: cmp.Or(r.Policy.OpenFiles, defaultOpenFiles),
@@ -72,17 +76,19 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 		Program: r.Program != nil,
 		Path:    r.Path,
 		Argv:    r.Argv,
-		Env:     environment(r),
 		Dir:     cmp.Or(r.Dir, treeDir(r.Tree), "/"),
 	}
 	if len(p.spec.Argv) == 0 {
 		p.spec.Argv = []string{cmp.Or(r.Path, "program")}
 	}
-	for _, add := range []func(Request) error{p.addTree, p.addBinds, p.addToolchains, p.addReads} {
+	for _, add := range []func(Request) error{
+		p.addTree, p.addGit, p.addProtected, p.addBinds, p.addToolchains, p.addReads, p.addWrites, p.addSecrets, p.checkCalls,
+	} {
 		if err := add(r); err != nil {
 			return nil, err
 		}
 	}
+	p.spec.Env = environment(r)
 	slices.SortFunc(p.spec.Mounts, func(a, b spec.Mount) int { return strings.Compare(a.Inside, b.Inside) })
 	return p.plan, nil
 }
@@ -116,12 +122,10 @@ func checkSupported(r Request) error {
 		return notYet(r.Policy, "a disk limit")
 	case r.Policy.CPUs != 0 || r.Policy.CPUTime != 0:
 		return notYet(r.Policy, "a processor limit")
-	case len(r.Policy.Calls) != 0:
-		return notYet(r.Policy, "syscalls.allow")
 	case r.Policy.Backend != "" && r.Policy.Backend != "auto" && r.Policy.Backend != spec.Native:
 		return notYet(r.Policy, "the back-end "+r.Policy.Backend)
-	case cmp.Or(r.Policy.Network.Mode, spec.NetworkNone) != spec.NetworkNone:
-		return notYet(r.Policy, "a network")
+	case r.Policy.Network.Mode == spec.NetworkHost:
+		return notYet(r.Policy, "the host's network")
 	}
 	return nil
 }

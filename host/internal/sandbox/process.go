@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -30,6 +31,7 @@ type Process struct {
 	control     *os.File
 	lastWords   *os.File
 	onViolation func(Violation)
+	onListener  func(net.Listener)
 	done        chan struct{}
 
 	enforced   spec.Enforced
@@ -51,11 +53,14 @@ func (p *Process) begin(ctx context.Context, s *Sandbox, pl *plan) error {
 		return fmt.Errorf("send the specification: %w", err)
 	}
 	buf := make([]byte, maxMessage)
-	m, err := p.receive(buf)
+	m, listener, err := p.receiveReport(buf)
 	if err != nil || m.Report == nil {
-		return p.silence("a report", err)
+		return errors.Join(p.silence("a report", err), closeIf(listener))
 	}
 	if p.enforced, err = s.judge(pl, m.Report); err != nil {
+		return errors.Join(err, closeIf(listener))
+	}
+	if err := p.handOn(pl, listener); err != nil {
 		return err
 	}
 	if err := p.command(spec.CommandStart, 0); err != nil {

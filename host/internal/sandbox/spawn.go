@@ -45,7 +45,7 @@ func (s *Sandbox) spawn(pl *plan, r Request) (*Process, error) {
 		return nil, errors.Join(namespacesRefused(err), ours.Close(), last.Close())
 	}
 	p := &Process{
-		os: proc, control: ours, lastWords: last, onViolation: r.OnViolation, done: make(chan struct{}),
+		os: proc, control: ours, lastWords: last, onViolation: r.OnViolation, onListener: r.OnListener, done: make(chan struct{}),
 	}
 	return p, nil
 }

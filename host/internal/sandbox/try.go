@@ -53,7 +53,7 @@ func (s *Sandbox) tryLaunch(ctx context.Context, binds ...Bind) (spec.Enforced, 
 	}
 	p, err := s.Launch(ctx, Request{
 		Policy: &work.SandboxPolicy{
-			Name: "doctor", Level: spec.LevelIsolated, OnShortfall: "degrade", Floor: spec.LevelIsolated,
+			Name: "doctor", Level: spec.LevelStrict, OnShortfall: "degrade", Floor: spec.LevelGuarded,
 		},
 		Path: "/bin/sh", Argv: argv, Binds: binds,
 		OnViolation: func(Violation) { reported.Store(true) },

@@ -72,6 +72,13 @@ func (c *coder) text(s *string) {
 	*s, c.buf = string(c.buf[:n]), c.buf[n:]
 }
 
+func (c *coder) bytes(b *[]byte) {
+	s := string(*b)
+	if c.text(&s); c.decode {
+		*b = []byte(s)
+	}
+}
+
 // list codes a slice: its length, then each element.
 func list[T any](c *coder, items *[]T, each func(*T)) {
 	n := int64(len(*items))
@@ -137,6 +144,7 @@ func (s *Spec) walk(c *coder) {
 	c.text(&s.Etc)
 	c.text(&s.Home)
 	list(c, &s.Mounts, func(m *Mount) { m.walk(c) })
+	list(c, &s.Secrets, func(x *Secret) { c.text(&x.Name); c.bytes(&x.Value) })
 	c.number(&s.Scratch)
 	c.text(&s.Backend)
 	c.text(&s.Network)

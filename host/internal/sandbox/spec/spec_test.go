@@ -11,7 +11,7 @@ import (
 func fullSpec() Spec {
 	return Spec{
 		UID: 1, GID: 2, Hostname: "h", Etc: "/e", Home: "/home/user", Scratch: 1 << 40,
-		Backend: Bwrap, Network: NetworkProxy, Calls: []string{"ptrace"},
+		Secrets: []Secret{{Name: "token", Value: []byte("\x00s")}}, Backend: Bwrap, Network: NetworkProxy, Calls: []string{"ptrace"},
 		System: []Mount{{Host: "/usr", Inside: "/usr", Mode: ReadOnly}, {Host: "usr/bin", Inside: "/bin", Mode: Link}},
 		Mounts: []Mount{{Host: "/t", Inside: "/t", Mode: Writable, Dev: 1<<64 - 1, Ino: 7, Tree: true, Git: true}, {Inside: "/c", Mode: Overlay, Empty: true}},
 		Limits: Limits{Processes: 5, OpenFiles: 6, FileSize: -1, Memory: 7, Disk: 8, CPUs: 9, CPUTimeMS: 10},
@@ -50,7 +50,7 @@ func TestWhatIsSentIsWhatArrives(t *testing.T) {
 
 // Every field must be listed for the wire: one that is not would silently be lost.
 func TestEveryFieldTravels(t *testing.T) {
-	for _, v := range []any{fullSpec(), fullSpec().Mounts[0], fullSpec().Limits, fullSpec().Probe, *fullMessages()[0].Report,
+	for _, v := range []any{fullSpec(), fullSpec().Mounts[0], fullSpec().Secrets[0], fullSpec().Limits, fullSpec().Probe, *fullMessages()[0].Report,
 		*fullMessages()[1].Started, fullMessages()[2].Violations[0], *fullMessages()[3].Exceeded, *fullMessages()[4].Exit} {
 		r := reflect.ValueOf(v)
 		for i := range r.NumField() {

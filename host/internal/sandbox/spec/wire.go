@@ -27,6 +27,7 @@ type Spec struct {
 	Etc      string  // the prepared /etc
 	Home     string  // the private home inside
 	Mounts   []Mount // everything else, parents before children
+	Secrets  []Secret
 	Scratch  int64
 	Backend  string   // how the view is made: Native, Bwrap, Landlock or None
 	Network  string   // "none", "proxy" or "host"
@@ -68,6 +69,15 @@ type Mount struct {
 	Tree   bool // the attempt's worktree
 	Empty  bool // with Overlay: there is nothing below, only the throw-away layer
 	Git    bool // part of the attempt's git directory
+}
+
+// SecretDir is where the files of secrets are inside. The name is systemd's.
+const SecretDir = "/run/credentials"
+
+// Secret is a file of SecretDir that only this launch has, in memory.
+type Secret struct {
+	Name  string // a file name
+	Value []byte
 }
 
 // Limits are the resource limits of the payload and of all it starts.
