@@ -17,7 +17,7 @@ func (b *box) gitProtected() bool {
 		}
 		pointer = pointer || m.Mode == spec.ReadOnly
 		if m.Mode == spec.ReadOnly {
-			held = unchangeable(m.Inside) && held
+			held = (b.off != nil || unchangeable(m.Inside)) && held
 		}
 	}
 	if !tree {

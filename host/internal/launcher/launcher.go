@@ -23,12 +23,14 @@ const (
 
 // Run is the whole life of the launcher; it returns the exit code of the process. The working thread is
 // never the main one: signals to PID 1 are judged by the main thread's Landlock domain.
-func Run() int {
+func Run() int { return run(nil) }
+
+func run(off map[string]bool) int {
 	runtime.LockOSThread()
 	done := make(chan int, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread's restrictions are for the payload only
-		done <- live()
+		done <- live(off)
 	}()
 	return <-done
 }
@@ -36,14 +38,14 @@ func Run() int {
 // errOrphaned means that the daemon's end of the control socket is gone.
 var errOrphaned = errors.New("the daemon is gone")
 
-func live() int {
+func live(off map[string]bool) int {
 	started := time.Now()
-	sp, err := receiveSpec()
+	sp, err := receiveSpec(off[layerFDs])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "read the specification:", err) // a descriptor of the daemon's
 		return exitNoSpec
 	}
-	b := &box{spec: sp, feed: newFeed(programName(sp)), proxy: -1}
+	b := &box{spec: sp, off: off, feed: newFeed(programName(sp)), proxy: -1}
 	if err := b.setUp(); err != nil {
 		b.report.Err = err.Error()
 		var at *stageError
@@ -71,11 +73,19 @@ func programName(sp *spec.Spec) string {
 	return name[:min(len(name), 15)]
 }
 
-// receiveSpec closes what was inherited beyond the fixed descriptors and reads the first packet.
-func receiveSpec() (*spec.Spec, error) {
+// receiveSpec closes what was inherited beyond the fixed descriptors, unless told to keep it, and reads
+// the first packet.
+func receiveSpec(keep bool) (*spec.Spec, error) {
+	if keep {
+		return readSpec()
+	}
 	if err := unix.CloseRange(spec.ProgramFD+1, ^uint(0), 0); err != nil {
 		return nil, fmt.Errorf("close inherited descriptors: %w", err)
 	}
+	return readSpec()
+}
+
+func readSpec() (*spec.Spec, error) {
 	packet := make([]byte, spec.MaxSpec)
 	n, err := readControl(packet)
 	if err != nil {

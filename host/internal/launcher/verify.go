@@ -13,38 +13,55 @@ import (
 // verify does what must be refused, on the thread from which the payload is forked, and records what
 // happened. It decides nothing: the daemon does.
 func (b *box) verify() error {
-	before := b.feed.seen.Load()
-	b.tried("unshare_refused", unshareRefused())
-	b.tried("mount_refused", unix.Mount("verify", "/tmp", "tmpfs", 0, "") != nil)
-	b.tried("af_alg_refused", familyRefused(unix.AF_ALG))
-	b.tried("setid_refused", setIDRefused())
-	if b.report.Features.Notify {
-		b.tried("refusals_reported", b.feed.seen.Load() > before)
-	}
-	b.tried("terminal_left", withoutTerminal())
-	b.tried("capabilities_empty", capabilitiesEmpty())
-	b.tried("state_hidden", hidden(b.spec.Probe.StateCanary))
-	if b.spec.Probe.HomeCanary != "" {
-		b.tried("home_hidden", hidden(b.spec.Probe.HomeCanary))
-	}
-	b.tried("home_replaced", homeReplaced(b.spec.Probe))
-	b.tried("system_write_refused", createRefused("/usr/.verify") && createRefused("/.verify") && createRefused("/etc/.verify"))
-	b.tried("egress_refused", egressRefused())
-	b.tried("host_processes_hidden", alone())
-	if b.report.Features.Landlock {
-		b.tried("landlock_refuses", createFailsWith("/run/.verify", unix.EACCES))
+	for _, c := range b.checks() {
+		b.tried(c.name, b.off != nil || c.holds())
 	}
 	b.report.Features.Git = b.gitProtected()
-	for _, m := range b.spec.Mounts {
-		if m.Tree { // asked, not done: a file made there would be work for the disk, and visible
-			b.tried("tree_writable", unix.Access(m.Inside, unix.W_OK) == nil)
-		}
-	}
 	return nil
 }
 
 func (b *box) tried(name string, held bool) {
 	b.report.Verified = append(b.report.Verified, spec.Verified{Name: name, Held: held})
+}
+
+// check is one thing that is tried.
+type check struct {
+	name  string
+	holds func() bool
+}
+
+func (b *box) checks() []check {
+	before := b.feed.seen.Load()
+	list := []check{
+		{"unshare_refused", unshareRefused},
+		{"mount_refused", func() bool { return unix.Mount("verify", "/tmp", "tmpfs", 0, "") != nil }},
+		{"af_alg_refused", func() bool { return familyRefused(unix.AF_ALG) }},
+		{"setid_refused", setIDRefused},
+		{"terminal_left", withoutTerminal},
+		{"capabilities_empty", capabilitiesEmpty},
+		{"state_hidden", func() bool { return hidden(b.spec.Probe.StateCanary) }},
+		{"home_replaced", func() bool { return homeReplaced(b.spec.Probe) }},
+		{"system_write_refused", func() bool {
+			return createRefused("/usr/.verify") && createRefused("/.verify") && createRefused("/etc/.verify")
+		}},
+		{"egress_refused", egressRefused},
+		{"host_processes_hidden", alone},
+	}
+	if b.report.Features.Notify || b.off != nil {
+		list = append(list, check{"refusals_reported", func() bool { return b.feed.seen.Load() > before }})
+	}
+	if b.spec.Probe.HomeCanary != "" {
+		list = append(list, check{"home_hidden", func() bool { return hidden(b.spec.Probe.HomeCanary) }})
+	}
+	if b.report.Features.Landlock || b.off != nil {
+		list = append(list, check{"landlock_refuses", func() bool { return createFailsWith("/run/.verify", unix.EACCES) }})
+	}
+	for _, m := range b.spec.Mounts {
+		if m.Tree { // asked, not done: a file made there would be work for the disk, and visible
+			list = append(list, check{"tree_writable", func() bool { return unix.Access(m.Inside, unix.W_OK) == nil }})
+		}
+	}
+	return list
 }
 
 // unshareRefused and familyRefused use calls that the runtime knows to block: the refusal is answered by

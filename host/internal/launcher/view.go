@@ -48,8 +48,10 @@ func (b *box) buildView() error {
 	if err := addProc(); err != nil {
 		return &stageError{"proc", err}
 	}
-	if err := b.forbidNestedNamespaces(); err != nil {
-		return err
+	if !b.off[layerNested] {
+		if err := b.forbidNestedNamespaces(); err != nil {
+			return err
+		}
 	}
 	if err := b.boundRootsProcesses(); err != nil {
 		return err

@@ -31,6 +31,7 @@ type Sandbox struct {
 	stateDir string // without symlinks
 	home     string // without symlinks; "" where there is none
 	homeID   identity
+	without  uintptr // namespaces that Weaken leaves out
 }
 
 // New prepares launches: it seals a copy of the launcher, builds the view's /etc and puts the canaries

@@ -39,7 +39,7 @@ func (s *Sandbox) spawn(pl *plan, r Request) (*Process, error) {
 		files = append(files, r.Program)
 	}
 	proc, err := os.StartProcess(s.launcher.path(), []string{"drawspan-sandbox"}, &os.ProcAttr{
-		Dir: "/", Env: launcherEnv(), Files: files, Sys: namespaces(),
+		Dir: "/", Env: launcherEnv(), Files: files, Sys: namespaces(s.without),
 	})
 	if err != nil {
 		return nil, errors.Join(namespacesRefused(err), ours.Close(), last.Close())
@@ -64,11 +64,11 @@ func orNull(f, null *os.File) *os.File {
 // is executed. DAC_OVERRIDE is for overlayfs, whose work directory has mode 0. The launcher maps the
 // daemon's user by itself: the daemon could not do it for a child once it protects its own memory from
 // other processes.
-func namespaces() *syscall.SysProcAttr {
+func namespaces(without uintptr) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		Setpgid: true,
-		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
-			unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
+		Cloneflags: (unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
+			unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP) &^ without,
 		AmbientCaps: []uintptr{
 			unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE, unix.CAP_DAC_OVERRIDE,
 		},
