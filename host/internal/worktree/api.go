@@ -32,6 +32,7 @@ type Ref struct {
 type CreateRequest struct {
 	AttemptID string
 	Start     string   // full commit id, as Resolve or Capture gave it
+	Branch    Ref      // the branch that the work is based on, for the executor to find; empty: none
 	Provision []string // repository-relative files of the operator's root to copy in; never part of a result
 }
 

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
@@ -48,9 +46,9 @@ func (t *Tree) Capture(ctx context.Context, r CaptureRequest) (Captured, error) 
 	if err := t.intact(); err != nil {
 		return Captured{}, err
 	}
-	root, err := unix.Open(t.Path(), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	root, err := t.openRoot()
 	if err != nil {
-		return Captured{}, fmt.Errorf("open tree: %w", err)
+		return Captured{}, err
 	}
 	defer closeFD(root)
 	c := &capture{t: t, req: r, git: t.w.trees.git, repo: t.w.mirror.repo, root: root}
@@ -88,7 +86,13 @@ func (c *capture) run(ctx context.Context) error {
 // clean takes out of the tree what may not be in the commit.
 func (c *capture) clean(ctx context.Context) error {
 	t := c.t
-	var err error
+	err := t.dropPointer(c.root)
+	if err == nil {
+		err = t.dropGitDir()
+	}
+	if err != nil {
+		return fmt.Errorf("remove git directory of %s: %w", t.rec.Attempt, err)
+	}
 	if c.index, err = readIndex(t.index(), c.repo.sha256); err != nil {
 		return err
 	}

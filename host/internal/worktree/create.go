@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +61,9 @@ func (w *Workspace) create(ctx context.Context, r CreateRequest, sealed bool) (*
 			return nil, err
 		}
 	}
+	if err := checkBranch(r); err != nil {
+		return nil, err
+	}
 	home := w.trees.home(r.AttemptID)
 	if err := os.Mkdir(home, 0o700); errors.Is(err, fs.ErrExist) {
 		return nil, fault.New(fault.Conflict, "attempt %s has a tree", r.AttemptID).At(home)
@@ -68,7 +72,7 @@ func (w *Workspace) create(ctx context.Context, r CreateRequest, sealed bool) (*
 	}
 	t := &Tree{w: w, home: home, rec: record{
 		Version: recordVersion, Attempt: r.AttemptID, Workspace: w.name, Root: w.root, Mirror: filepath.Base(w.mirror.dir),
-		Start: r.Start, Provision: slices.Clone(r.Provision), Sealed: sealed,
+		Start: r.Start, Branch: r.Branch, Provision: slices.Clone(r.Provision), Sealed: sealed,
 	}}
 	if sealed {
 		t.rec.Kept = r.Start
@@ -77,6 +81,22 @@ func (w *Workspace) create(ctx context.Context, r CreateRequest, sealed bool) (*
 		return nil, errors.Join(err, w.trees.discard(home, r.AttemptID))
 	}
 	return t, nil
+}
+
+// checkBranch looks at the name that an executor is to find the base under. It goes into a file of
+// git's, so it has to be one.
+func checkBranch(r CreateRequest) error {
+	b := r.Branch
+	if b == (Ref{}) {
+		return nil
+	}
+	if err := checkRef(b.Name); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(b.Name, heads) || len(b.Commit) != len(r.Start) || !fullHex(b.Commit) {
+		return fault.New(fault.InvalidRequest, "%q at %q is not a branch", b.Name, b.Commit)
+	}
+	return nil
 }
 
 // fill populates a new tree.

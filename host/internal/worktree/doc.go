@@ -4,8 +4,9 @@
 // Guarantees:
 //   - Nothing that a repository or an executor wrote is executed, taken as configuration or followed
 //     out of the tree: git runs with an empty environment, fixed arguments, no hooks, no filters, no
-//     file-system monitor, no external diff, and never discovers a repository inside a tree. There is
-//     no .git in a tree at all.
+//     file-system monitor, no external diff, and never discovers a repository inside a tree. The
+//     .git file and the shadow git directory that Shadow makes are for the sandboxed side alone; they are
+//     gone before the host's git looks at the tree.
 //   - What is kept is byte for byte what was left: attributes of the repository change nothing.
 //   - The operator's branches, index, HEAD, configuration and hooks are only read. The only things
 //     written there are objects and refs under refs/drawspan/attempts/, and a branch where the operator

@@ -31,6 +31,7 @@ type record struct {
 	Root      string   `json:"root"`
 	Mirror    string   `json:"mirror"`
 	Start     string   `json:"start"`
+	Branch    Ref      `json:"branch,omitzero"`
 	Provision []string `json:"provision,omitempty"`
 	Dev       uint64   `json:"dev"`
 	Ino       uint64   `json:"ino"`

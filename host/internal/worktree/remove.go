@@ -25,6 +25,14 @@ func (t *Tree) Reset(ctx context.Context) error {
 	if t.rec.Kept == "" {
 		return fault.New(fault.Conflict, "nothing is kept of attempt %s yet", t.rec.Attempt)
 	}
+	root, err := t.openRoot()
+	if err != nil {
+		return err
+	}
+	defer closeFD(root)
+	if err := t.dropShadow(root); err != nil {
+		return err
+	}
 	if err := emptyTree(filepath.Join(t.home, withheldName)); err != nil {
 		return fmt.Errorf("delete withheld files: %w", err)
 	}
@@ -32,16 +40,10 @@ func (t *Tree) Reset(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	root, err := unix.Open(t.Path(), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open tree: %w", err)
-	}
-	defer closeFD(root)
-	r := &reset{root: root, index: index, dirs: make(map[string]bool), trash: filepath.Join(t.w.trees.dir, trashDir), id: t.rec.Attempt}
+	r := &reset{root: root, index: index, dirs: make(map[string]bool), trees: t.w.trees, id: t.rec.Attempt}
 	if err := r.run(ctx); err != nil {
 		return fmt.Errorf("reset tree of %s: %w", t.rec.Attempt, err)
 	}
-	t.w.trees.ring()
 	return t.provision(ctx)
 }
 
@@ -50,7 +52,7 @@ type reset struct {
 	root  int
 	index map[string]*tracked
 	dirs  map[string]bool // directories that hold tracked files, and the places of submodules
-	trash string
+	trees *Trees
 	id    string
 }
 
@@ -120,25 +122,12 @@ func (r *reset) dir(rel string) (below []string, files int, err error) {
 			}
 			files++
 		default:
-			if err := r.drop(fd, name, &st); err != nil {
+			if err := r.trees.drop(fd, name, r.id); err != nil {
 				return nil, 0, err
 			}
 		}
 	}
 	return below, files, nil
-}
-
-func (r *reset) drop(dir int, name string, st *unix.Stat_t) error {
-	if kind(st) != unix.S_IFDIR {
-		return unix.Unlinkat(dir, name, 0)
-	}
-	if st.Mode&0o700 != 0o700 {
-		if err := chmodAt(dir, name, 0o700); err != nil {
-			return err
-		}
-	}
-	_, err := moveAside(dir, name, r.trash, r.id)
-	return err
 }
 
 // Remove deletes the tree, if its state is kept. What is not kept is not deleted.

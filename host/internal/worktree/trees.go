@@ -57,6 +57,10 @@ func Open(ctx context.Context, o Options) (*Trees, error) {
 			return nil, fmt.Errorf("make directory of trees: %w", err)
 		}
 	}
+	// What is attached to a sandbox may not be reached through a link.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil || strings.ContainsAny(dir, "\n\x00") {
+		return nil, fault.Wrap(err, fault.InvalidRequest, "the state directory has no usable path")
+	}
 	spread(filepath.Join(dir, treesDir), o.Log)
 	git, err := findGit(ctx, o, filepath.Join(dir, emptyDir))
 	if err != nil {
