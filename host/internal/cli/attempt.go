@@ -166,6 +166,11 @@ func (p *page) evidence(ev evidence) {
 		{"  commit", commit(ev.Commit)}, {"  kept as", term.Line(ev.Ref)}, {"  output", bytesOf(ev.Output) + cut},
 		{"  kernel refusals", some(ev.Violations)}, {"  left-over processes", some(int64(ev.Leftovers))},
 	})
+	if c := ev.Commits; c != nil && c.Refused != "" {
+		p.line("  its own commits were not taken over: " + firstLine(c.Refused))
+	} else if c != nil {
+		p.line("  its own commits: " + counted(c.Count, "commit") + ", kept as " + term.Line(c.Ref))
+	}
 	for _, r := range ev.Refused {
 		p.line("  not taken over: " + term.Line(r.Path) + " (" + term.Line(r.Why) + ")")
 	}

@@ -21,6 +21,15 @@ type evidence struct {
 	Leftovers  int       `json:"leftovers"`
 	Output     int64     `json:"output_bytes"`
 	Truncated  bool      `json:"output_truncated"`
+	Commits    *commits  `json:"commits"`
+}
+
+// commits are the executor's own.
+type commits struct {
+	Head    string `json:"head"`
+	Ref     string `json:"ref"`
+	Count   int    `json:"count"`
+	Refused string `json:"refused"`
 }
 
 type diffFacts struct {

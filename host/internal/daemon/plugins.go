@@ -26,6 +26,9 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 	launch := loader.Launch{
 		Kind: l.Kind, Name: l.Name, Config: l.Config, Policy: l.Policy, Tree: l.Tree, Mode: mode, Dev: l.Dev, Ino: l.Ino, AttemptID: l.AttemptID,
 	}
+	if g := l.Git; g != nil {
+		launch.Git = &sandbox.Git{Dir: g.Dir, Protect: g.Protect, Objects: g.Objects}
+	}
 	if l.OnViolation != nil {
 		launch.OnViolation = func(v sandbox.Violation) {
 			l.OnViolation(dispatch.Violation{Syscall: v.Name, PID: v.PID, Comm: v.Comm, Count: v.Count})

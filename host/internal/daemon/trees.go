@@ -8,6 +8,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/dispatch"
+	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/host/internal/worktree"
 )
@@ -15,14 +16,15 @@ import (
 // treesPort joins the git room to the dispatcher. Repositories are anchored once per root.
 type treesPort struct {
 	trees *worktree.Trees
-	dir   string // of all trees
+	dir   string                  // of all trees
+	box   func() *sandbox.Sandbox // ready before the first attempt
 
 	mu       sync.Mutex
 	anchored map[string]*worktree.Workspace // by name and root
 }
 
-func newTreesPort(t *worktree.Trees, dir string) *treesPort {
-	return &treesPort{trees: t, dir: dir, anchored: map[string]*worktree.Workspace{}}
+func newTreesPort(t *worktree.Trees, dir string, box func() *sandbox.Sandbox) *treesPort {
+	return &treesPort{trees: t, dir: dir, box: box, anchored: map[string]*worktree.Workspace{}}
 }
 
 // repo is the anchored repository of a workspace. A root that was replaced since is anchored anew by the
@@ -87,7 +89,7 @@ func (p *treesPort) Create(ctx context.Context, ws *work.Workspace, attemptID, s
 		}
 		return nil, err
 	}
-	return treePort{t}, nil
+	return &treePort{Tree: t, trees: p}, nil
 }
 
 // Sealed is the attempt's own tree where it is still there, else a fresh one of the kept commit. With no
@@ -100,12 +102,12 @@ func (p *treesPort) Sealed(ctx context.Context, ws *work.Workspace, attemptID, c
 	t, err := r.Reopen(ctx, attemptID)
 	switch {
 	case err == nil && commit == "":
-		return treePort{t}, nil
+		return &treePort{Tree: t, trees: p}, nil
 	case err == nil:
 		if err := t.Reset(ctx); err != nil {
 			return nil, err
 		}
-		return treePort{t}, nil
+		return &treePort{Tree: t, trees: p}, nil
 	case commit == "" || !fault.Is(err, fault.NotFound):
 		return nil, err
 	}
@@ -113,13 +115,17 @@ func (p *treesPort) Sealed(ctx context.Context, ws *work.Workspace, attemptID, c
 	if err != nil {
 		return nil, err
 	}
-	return treePort{t}, nil
+	return &treePort{Tree: t, trees: p}, nil
 }
 
 // treePort is one tree.
-type treePort struct{ *worktree.Tree }
+type treePort struct {
+	*worktree.Tree
+	trees *treesPort
+	git   *sandbox.Git // of the last launch
+}
 
-func (t treePort) Capture(ctx context.Context, c dispatch.CaptureRequest) (dispatch.Captured, error) {
+func (t *treePort) Capture(ctx context.Context, c dispatch.CaptureRequest) (dispatch.Captured, error) {
 	got, err := t.Tree.Capture(ctx, worktree.CaptureRequest{
 		Base: c.Base, Message: c.Message, When: c.When, MaxPatch: c.MaxPatch, Patch: c.Patch,
 	})

@@ -25,6 +25,7 @@ type drive struct {
 	step work.Step
 
 	tree    Tree
+	git     *Git // the tree's, made for what it is now; nil until it is needed
 	journal Journal
 	plugin  Plugin
 	began   time.Time
@@ -219,14 +220,30 @@ func (a *drive) prepare(ctx context.Context) error {
 	if a.journal, err = a.d.opt.Journals.Create(a.at.ID, a.outputLimit()); err != nil {
 		return fmt.Errorf("make journal: %w", err)
 	}
+	if err := a.shadow(ctx); err != nil {
+		return err
+	}
 	dev, ino := a.tree.Identity()
 	a.plugin, err = a.d.opt.Plugins.Start(ctx, Launch{
 		Kind: "executor", Name: a.ex.Plugin, Config: a.ex.Config, Policy: a.ex.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
-		AttemptID: a.at.ID, OnViolation: a.violated,
+		Git: a.git, AttemptID: a.at.ID, OnViolation: a.violated,
 	})
 	if err != nil {
 		return fmt.Errorf("start executor: %w", err)
 	}
+	return nil
+}
+
+// shadow makes the tree's git directory unless that was done for what the tree is now.
+func (a *drive) shadow(ctx context.Context) error {
+	if a.git != nil {
+		return nil
+	}
+	git, err := a.tree.Shadow(ctx)
+	if err != nil {
+		return fmt.Errorf("make the tree's git directory: %w", err)
+	}
+	a.git = &git
 	return nil
 }
 

@@ -67,6 +67,10 @@ func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, er
 	if a.plugin != nil {
 		evidence.Leftovers = a.plugin.Leftovers()
 	}
+	if a.git != nil {
+		evidence.Commits = a.commits(ctx)
+	}
+	a.git = nil // the capture removes it
 	patch, err := a.d.opt.Artifacts.Create(maxPatch)
 	if err != nil {
 		return evidence, nil, fmt.Errorf("create diff artifact: %w", err)
@@ -89,6 +93,18 @@ func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, er
 	row := a.artifact("diff.patch", "diff", "text/x-diff", nil)
 	row.Digest, row.Size, row.Truncated = digest, size, truncated || captured.PatchTruncated
 	return evidence, []work.Mutation{work.KeepArtifact{Artifact: row}}, nil
+}
+
+// commits takes over the executor's own commits. What cannot be taken over is said, and changes nothing
+// else: the tree is what counts.
+func (a *drive) commits(ctx context.Context) *work.Commits {
+	got, err := a.tree.Commits(ctx, a.ex.Sandbox)
+	if err != nil {
+		f := fault.From(err)
+		a.d.opt.Log.Warn("the executor's commits were not taken over", "attempt", a.at.ID, "error", err)
+		return &work.Commits{Refused: f.Message}
+	}
+	return got
 }
 
 // artifact is a row of this attempt; a body makes it an inline one.

@@ -39,7 +39,7 @@ func (a *drive) judge(ctx, record context.Context, end ending) (ending, error) {
 	if err := a.tree.Reset(record); err != nil {
 		return end, fmt.Errorf("reset the tree to what is kept: %w", err)
 	}
-	rules := rulesFor(a.ws, a.step.Spec)
+	rules := a.rules()
 	if err := a.move(record, work.MoveAttempt{To: work.AttemptValidating, Evidence: a.at.Evidence}, a.openGates(rules)...); err != nil {
 		return end, err
 	}
@@ -203,7 +203,7 @@ func (d *Dispatcher) rejudge(ctx context.Context, step work.Step) (bool, error) 
 		return false, fmt.Errorf("open sealed tree: %w", err)
 	}
 	if standing == gate.Unfinished {
-		p := &panel{a: a, rules: rulesFor(ws, step.Spec)}
+		p := &panel{a: a, rules: a.rules()}
 		if err := p.evaluate(ctx, context.WithoutCancel(ctx)); err != nil {
 			return false, err
 		}

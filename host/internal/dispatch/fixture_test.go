@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -138,6 +139,14 @@ func (s *scriptedTrees) Sealed(_ context.Context, _ *work.Workspace, id, commit 
 	return &scriptedTree{s: s, id: id, start: commit}, nil
 }
 
+func (t *scriptedTree) Shadow(context.Context) (dispatch.Git, error) {
+	return dispatch.Git{Dir: t.Path() + ".git"}, nil
+}
+
+func (t *scriptedTree) Commits(context.Context, *work.SandboxPolicy) (*work.Commits, error) {
+	return nil, nil
+}
+
 func (s *scriptedTrees) starts() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,19 +172,20 @@ func (t *scriptedTree) Capture(_ context.Context, c dispatch.CaptureRequest) (di
 	if _, err := io.WriteString(c.Patch, "diff of "+t.id); err != nil {
 		return dispatch.Captured{}, err
 	}
-	after := "tree-" + t.id
+	after, changed := "tree-"+t.id, cmp.Or(scriptOf(t.id).path, "a.go")
 	if scriptOf(t.id).unchanged {
 		after = "tree-before"
 	}
 	return dispatch.Captured{
 		TreeBefore: "tree-before", TreeAfter: after, Commit: "commit-" + t.id, Ref: "refs/drawspan/attempts/" + t.id,
-		Diff: work.DiffFacts{Files: []work.Change{{Path: "a.go", Op: "modify"}}, Insertions: 3},
+		Diff: work.DiffFacts{Files: []work.Change{{Path: changed, Op: "modify"}}, Insertions: 3},
 	}, nil
 }
 
 // script is what a plugin does. One is chosen per step by the step's text.
 type script struct {
 	unchanged  bool
+	path       string // what changed; "" is a.go
 	execute    func(ctx context.Context, p *scriptedPlugin, a sdk.Attempt, sink func(context.Context, sdk.Event) error) (sdk.Result, error)
 	check      func(c sdk.Check) (sdk.Verdict, error)
 	startErr   error

@@ -34,6 +34,20 @@ func rulesFor(ws *work.Workspace, spec work.StepSpec) []work.GateRule {
 	})
 }
 
+// rules are the declared gates of the attempt and the built-in one over sensitive paths. Where that one
+// only flags, it is opened when there is something to flag.
+func (a *drive) rules() []work.GateRule {
+	rules := rulesFor(a.ws, a.step.Spec)
+	if a.ex == nil || a.ex.Sandbox == nil || a.at.Evidence == nil {
+		return rules
+	}
+	own := gate.SensitiveRule(a.ex.Sandbox.Sensitive, a.ex.Sandbox.Declared)
+	if result, _, _ := gate.Sensitive(own, a.at.Evidence.Diff); result == work.ResultPass && !gate.Required(own) {
+		return rules
+	}
+	return append([]work.GateRule{own}, rules...)
+}
+
 // panel evaluates the gates of one attempt over its sealed tree.
 type panel struct {
 	a     *drive
@@ -46,7 +60,7 @@ func (a *drive) openGates(rules []work.GateRule) []work.Mutation {
 	var rows []work.Mutation
 	for _, r := range rules {
 		declared := jsonOf(ruleView{
-			Name: r.Name, Validator: r.Validator, Config: r.Config, Needs: r.Needs, OnFail: r.OnFail, Optional: r.Optional,
+			Name: r.Name, Validator: r.Validator, Builtin: r.Builtin, Config: r.Config, Needs: r.Needs, OnFail: r.OnFail, Optional: r.Optional,
 			When: conditionText(r.When), Hold: r.Hold, Deadline: r.Deadline.String(), Default: r.Default, Wall: r.Wall.String(), Declared: r.Declared,
 		})
 		rows = append(rows, work.OpenGate{Gate: work.GateRecord{
@@ -61,6 +75,7 @@ func (a *drive) openGates(rules []work.GateRule) []work.Mutation {
 type ruleView struct {
 	Name      string   `json:"name"`
 	Validator string   `json:"validator,omitempty"`
+	Builtin   bool     `json:"builtin,omitempty"`
 	Config    any      `json:"config,omitempty"`
 	Needs     []string `json:"needs,omitempty"`
 	OnFail    string   `json:"on_fail,omitempty"`
@@ -130,6 +145,10 @@ func (p *panel) advance(ctx, record context.Context, rule work.GateRule, g work.
 	case gate.Settle:
 		return true, p.decide(record, rule, g, ruling{Decision: decision})
 	}
+	if rule.Builtin {
+		v := p.builtin(rule)
+		return true, p.decide(record, rule, g, ruling{gate.Judge(rule, v), v.ID, []work.Mutation{work.RecordValidation{Validation: v}}})
+	}
 	v, artifacts := p.validate(ctx, rule)
 	if ctx.Err() != nil {
 		return false, nil // cut off by a cancel: not evaluated, and the attempt says why
@@ -187,6 +206,18 @@ func (p *panel) holdApproval(rule work.GateRule, reason string, now time.Time) *
 	}
 }
 
+// builtin judges without a plugin.
+func (p *panel) builtin(rule work.GateRule) work.Validation {
+	a := p.a
+	v := work.Validation{
+		ID: ident.New(ident.Validation), AttemptID: a.at.ID, StepID: a.at.StepID, RunID: a.at.RunID, Gate: rule.Name, N: 1,
+		Plugin: work.PluginIdentity{Name: rule.Name, Kind: "built-in", Version: a.d.opt.Version}, Tree: a.at.Evidence.TreeAfter, At: a.d.now(),
+	}
+	v.Result, v.Message, v.Findings = gate.Sensitive(rule, a.at.Evidence.Diff)
+	v.Findings = v.Findings[:min(len(v.Findings), maxFindings)]
+	return v
+}
+
 // validate runs one validator over the sealed tree. Whatever goes wrong becomes a recorded error, which
 // is never a pass.
 func (p *panel) validate(ctx context.Context, rule work.GateRule) (work.Validation, []work.Mutation) {
@@ -225,10 +256,13 @@ func (p *panel) validate(ctx context.Context, rule work.GateRule) (work.Validati
 // check starts the validator, asks it once, and proves its end.
 func (p *panel) check(ctx context.Context, rule work.GateRule, v *work.Validation, out *capture) error {
 	a := p.a
+	if err := a.shadow(ctx); err != nil {
+		return err
+	}
 	dev, ino := a.tree.Identity()
 	plugin, err := a.d.opt.Plugins.Start(ctx, Launch{
 		Kind: "validator", Name: rule.Validator, Config: rule.Config, Policy: rule.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
-		Sealed: true, AttemptID: a.at.ID,
+		Git: a.git, Sealed: true, AttemptID: a.at.ID,
 	})
 	if err != nil {
 		return err

@@ -42,9 +42,21 @@ type Trees interface {
 type Tree interface {
 	Path() string
 	Identity() (dev, ino uint64)
+	// Shadow makes the git directory that a launch over the tree sees, anew, for what the tree is now.
+	Shadow(ctx context.Context) (Git, error)
+	// Commits takes over what the dead executor committed, under the sandbox's rules. Nil: it committed
+	// nothing, or the policy does not ask. It comes before Capture.
+	Commits(ctx context.Context, p *work.SandboxPolicy) (*work.Commits, error)
 	Capture(ctx context.Context, c CaptureRequest) (Captured, error)
 	Reset(ctx context.Context) error
 	Remove(ctx context.Context) error
+}
+
+// Git is a tree's shadow git directory: where it is, what in it stays read-only, and which object
+// directories it borrows from.
+type Git struct {
+	Dir              string
+	Protect, Objects []string
 }
 
 // CaptureRequest asks to keep a tree's state. The patch goes to Patch, at most MaxPatch bytes.
@@ -78,6 +90,7 @@ type Launch struct {
 	Policy      *work.SandboxPolicy
 	Tree        string
 	Dev, Ino    uint64
+	Git         *Git // nil: the tree has none
 	Sealed      bool // the tree is judged: a throw-away layer takes all writes
 	AttemptID   string
 	OnViolation func(Violation)

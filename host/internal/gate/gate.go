@@ -49,7 +49,7 @@ func Next(rule work.GateRule, diff work.DiffFacts, verdicts map[string]work.Verd
 			return Settle, Decision{work.VerdictPass, "does not apply: " + rule.When.Text + " is false"}
 		}
 	}
-	if rule.Validator != "" {
+	if rule.Validator != "" || rule.Builtin {
 		return Validate, Decision{}
 	}
 	return Settle, Decision{work.VerdictHold, rule.Hold}

@@ -59,10 +59,11 @@ type Launch struct {
 	Name        string // as the configuration names it: "command"
 	Config      json.RawMessage
 	Policy      *work.SandboxPolicy
-	Tree        string // the worktree; "" for none
-	Mode        string // sandbox.TreeWritable or sandbox.TreeOverlay
-	Dev, Ino    uint64 // the tree's pinned identity
-	AttemptID   string // for the log
+	Tree        string       // the worktree; "" for none
+	Mode        string       // sandbox.TreeWritable or sandbox.TreeOverlay
+	Dev, Ino    uint64       // the tree's pinned identity
+	Git         *sandbox.Git // the tree's git directory, nil for none
+	AttemptID   string       // for the log
 	OnViolation func(sandbox.Violation)
 
 	describe bool // only to be asked what it is

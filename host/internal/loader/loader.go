@@ -27,7 +27,7 @@ type Options struct {
 	Launch  Launcher
 	Version string // the daemon's
 	Log     hclog.Logger
-	// DescribePolicy confines a plugin that is only asked what it is; nil means isolated, with nothing.
+	// DescribePolicy confines a plugin that is only asked what it is; nil means strict where the machine can, with nothing.
 	DescribePolicy *work.SandboxPolicy
 	Times          Times
 }
@@ -149,7 +149,7 @@ func (l *Loader) Close(ctx context.Context) error {
 func describePolicy() *work.SandboxPolicy {
 	const mib = 1 << 20
 	return &work.SandboxPolicy{
-		Name: "describe", Level: "isolated", Processes: 64, OpenFiles: 256, FileSize: mib, Tmp: mib,
-		Output: mib, Wall: time.Minute, OnShortfall: "refuse",
+		Name: "describe", Level: "strict", Floor: "guarded", Processes: 64, OpenFiles: 256, FileSize: mib, Tmp: mib,
+		Output: mib, Wall: time.Minute, OnShortfall: "degrade",
 	}
 }

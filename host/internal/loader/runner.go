@@ -91,6 +91,7 @@ func (r *confinedRunner) launchWith(ctx context.Context, p *pipes) (Process, err
 	process, err := r.loader.opts.Launch.Launch(ctx, sandbox.Request{
 		Policy:  r.launch.Policy,
 		Tree:    sandbox.Tree{Path: r.launch.Tree, Mode: r.launch.Mode, Dev: r.launch.Dev, Ino: r.launch.Ino},
+		Git:     r.launch.Git,
 		Binds:   []sandbox.Bind{{Host: r.room.path, Inside: r.room.inside, Mode: "rw"}},
 		Program: r.seal.file, Argv: []string{r.Name()}, Env: r.env,
 		Stdout: p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation,

@@ -123,8 +123,18 @@ type Evidence struct {
 	Refused    []Refused `json:"refused,omitempty"`    // tree entries that were not taken over
 	Violations int64     `json:"violations,omitempty"` // kernel refusals that the feed reported
 	Leftovers  int       `json:"leftovers"`            // processes alive when the executor's main process ended
+	Commits    *Commits  `json:"commits,omitempty"`    // the executor's own; nil where it made none
 	Output     int64     `json:"output_bytes"`
 	Truncated  bool      `json:"output_truncated"`
+}
+
+// Commits are what an executor committed itself, taken over under a ref of its own. They are a claim on
+// how the tree came about; the tree that is judged is the host's own capture.
+type Commits struct {
+	Head    string `json:"head,omitempty"`
+	Ref     string `json:"ref,omitempty"`
+	Count   int    `json:"count,omitempty"`
+	Refused string `json:"refused,omitempty"` // why they were not taken over
 }
 
 // DiffFacts are numbers and paths of a diff, as gates see them.

@@ -136,6 +136,7 @@ type Toolchain struct {
 type GateRule struct {
 	Name      string
 	Validator string // plugin name; "" for a gate that only holds
+	Builtin   bool   // judged by the host from the diff alone, without a plugin
 	Config    json.RawMessage
 	Sandbox   *SandboxPolicy
 	Needs     []string
