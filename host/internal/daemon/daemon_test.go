@@ -29,7 +29,7 @@ func TestAStepIsExecutedJudgedAppliedAndRestored(t *testing.T) {
 	if step.State != "passed" || !step.Simulated || len(step.GateStates) != 2 {
 		t.Fatalf("step %s (%s), gates %+v\n%s", step.State, step.Reason, step.GateStates, h.log)
 	}
-	if step.Attempt.Level != "isolated" || !strings.Contains(string(step.Attempt.Enforced), `"landlock`) {
+	if step.Attempt.Level != "strict" || !strings.Contains(string(step.Attempt.Enforced), `"landlock`) {
 		t.Errorf("level %q, enforced %s", step.Attempt.Level, step.Attempt.Enforced)
 	}
 	applied := call[api.StepApplied](h, api.OpStepApply, api.StepApplyRequest{StepID: step.ID, Branch: "result"})
