@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bufio"
 	"net/netip"
 	"strings"
 	"testing"
@@ -259,6 +260,31 @@ func FuzzRule(f *testing.F) {
 			if h.thisMachine() {
 				t.Fatalf("%v matches this machine's name %v", r, h)
 			}
+		}
+	})
+}
+
+func FuzzHead(f *testing.F) {
+	f.Add("CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
+	f.Add("GET http://example.com/a?b HTTP/1.1\r\nHost: example.com\r\nX: y\r\n\r\n")
+	f.Add("POST http://[2606:4700::1]:80/ HTTP/1.1\r\nHost: [2606:4700::1]\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+	f.Fuzz(func(t *testing.T, raw string) {
+		h, err := readHead(bufio.NewReaderSize(strings.NewReader(raw), maxHead))
+		if err != nil {
+			return
+		}
+		if h.port == 0 || h.host == (Host{}) || h.length < -1 {
+			t.Fatalf("%q is accepted with host %v, port %d, length %d", raw, h.host, h.port, h.length)
+		}
+		// Whatever was accepted names one host, in the target and in Host.
+		if !strings.Contains(lower(h.target), strings.Trim(h.host.String(), "[]")) && h.host.addr.Is4() {
+			t.Fatalf("%q is accepted for %v", h.target, h.host)
+		}
+		if _, err := ParseHost(h.host.String()); err != nil {
+			t.Fatalf("%q is accepted for %v: %v", raw, h.host, err)
+		}
+		if h.minor == 1 && len(h.header["Host"]) != 1 || strings.ContainsAny(h.method+h.target, "\r\n\x00 \t@") && h.path == "" {
+			t.Fatalf("%q is accepted", raw)
 		}
 	})
 }
