@@ -4,57 +4,78 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 )
 
-// measureLaunch times a launch from the call to the proved end of /bin/true.
+// launched is what several launches told of themselves, in milliseconds.
+type launched struct{ setup, verify sample }
+
+// measureLaunch times a launch from the call to the proved end of /bin/true, at the strict level around a
+// tree with a shadow git directory.
 func measureLaunch(ctx context.Context, s *site) (figures []figure, err error) {
 	box, err := s.sandbox()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, box.Close()) }()
-	tree, err := s.dir("tree")
+	r, err := s.newRepository("repository")
 	if err != nil {
 		return nil, err
 	}
-	wrapped, err := bubblewrap(tree, "/bin/true")
+	t, err := s.newShadowed(r)
 	if err != nil {
 		return nil, err
 	}
-	var setup sample
+	wrapped, err := bubblewrap(t.tree, "/bin/true")
+	if err != nil {
+		return nil, err
+	}
+	var told, unread launched
 	got, err := race(ctx, rounds{warm: 5, kept: 150},
 		entrant{"sandbox", func(ctx context.Context, _ int) (float64, error) {
-			return timed(func() error {
-				inside, err := launchTrue(ctx, box, tree)
-				setup = append(setup, inside)
-				return err
-			})
+			return timed(func() error { return launchTrue(ctx, box, t.request(), &told) })
 		}},
 		entrant{"bubblewrap", func(context.Context, int) (float64, error) { return spawned(wrapped...) }},
 		entrant{"fork and exec", func(context.Context, int) (float64, error) { return spawned("/bin/true") }},
+		entrant{"sandbox with proxy", func(ctx context.Context, _ int) (float64, error) {
+			return timed(func() error { return launchTrue(ctx, box, proxied(t.request()), &unread) })
+		}},
 	)
 	if err != nil {
 		return nil, err
 	}
 	return []figure{
 		compared("launch", "ms", got[0], got[1], bar{ratioAtMost, 1.4}).
-			also("floor: bubblewrap's minimal view; setup inside PID 1 %s ms", number(setup.median())),
+			also("strict, tree and shadow git directory; aim 1.0x; floor: bubblewrap's minimal view; setup inside PID 1 %s ms", number(told.setup.median())),
 		compared("launch/exec", "ms", got[0], got[2], bar{ratioAtMost, 10}).also("floor: plain fork and exec"),
+		compared("launch/proxy", "ms", got[3], got[1], bar{ratioAtMost, 1.4}).
+			also("with the proxy's listener handed over; without it %s ms; floor: bubblewrap's minimal view", number(got[0].median())),
+		judged("launch/verify", "ms", told.verify.median(), got[0].median(), bar{ratioAtMost, 0.02}).
+			also("what trying the forbidden takes; floor: the whole launch; p10-p90 %s", told.verify.spread()),
 	}, nil
 }
 
-// launchTrue runs /bin/true confined and returns what the launcher's setup took, in milliseconds.
-func launchTrue(ctx context.Context, box *sandbox.Sandbox, tree string) (float64, error) {
-	p, err := box.Launch(ctx, sandbox.Request{
-		Policy: confined(), Tree: sandbox.Tree{Path: tree, Mode: sandbox.TreeWritable}, Path: "/bin/true", Argv: []string{"true"},
-	})
+// launchTrue runs /bin/true confined and notes what the launcher says that its parts took.
+func launchTrue(ctx context.Context, box *sandbox.Sandbox, r sandbox.Request, told *launched) error {
+	r.Path, r.Argv = "/bin/true", []string{"true"}
+	p, err := box.Launch(ctx, r)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if exit := p.Exit(); exit.Code != 0 || exit.Signal != 0 || exit.Lost != "" {
-		return 0, fmt.Errorf("/bin/true ended with %+v", exit)
+		return fmt.Errorf("/bin/true ended with %+v", exit)
 	}
-	return float64(p.Enforced().SetupUS) / 1000, nil
+	e := p.Enforced()
+	told.setup = append(told.setup, float64(e.SetupUS)/1000)
+	told.verify = append(told.verify, float64(e.VerifyUS)/1000)
+	return nil
+}
+
+// proxied is the request with a network that is a proxy, whose listener nobody serves.
+func proxied(r sandbox.Request) sandbox.Request {
+	r.Policy.Network.Mode = "proxy"
+	r.OnListener = func(l net.Listener) { _ = l.Close() } // what counts is that it came
+	return r
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -37,10 +38,17 @@ func measurements() []measurement {
 		{"launch", "a sandbox around /bin/true against bubblewrap and against plain fork and exec", measureLaunch},
 		{"plugin-start", "a verified and sandboxed plugin's first answer against a raw gRPC child's", measurePluginStart},
 		{"cancel", "kill and proof of 300 sandboxed processes against a process group's kill and wait", measureCancel},
+		{"inside", "open, git status, go test and npm test inside against the same outside", measureInside},
+		{"idle", "memory of PID 1 of an idle sandbox against bubblewrap's processes", measureIdle},
 		{"daemon", "start to the first answer on an empty state, and memory when idle", measureDaemon},
 		{"step", "dispatch to settled through a daemon against the sum of its floors", measureStep},
 		{"parallel", "50 steps dispatched at once over 10 runs: how many are right", measureParallel},
 	}
+}
+
+// groups are names for several measurements.
+func groups() map[string][]string {
+	return map[string][]string{"sandbox": {"launch", "plugin-start", "cancel", "inside", "idle"}}
 }
 
 func main() {
@@ -100,6 +108,9 @@ func usage(set *flag.FlagSet, all []measurement) {
 	for _, m := range all {
 		fmt.Fprintf(out, "  %-14s %s\n", m.name, m.about)
 	}
+	for name, parts := range groups() {
+		fmt.Fprintf(out, "  %-14s all of: %s\n", name, strings.Join(parts, " "))
+	}
 	set.PrintDefaults()
 }
 
@@ -109,18 +120,32 @@ func choose(all []measurement, names []string) ([]measurement, error) {
 		return all, nil
 	}
 	var chosen []measurement
-	for _, name := range names {
+	for _, name := range spelledOut(names) {
 		i := slices.IndexFunc(all, func(m measurement) bool { return m.name == name })
 		if i < 0 {
 			var known []string
 			for _, m := range all {
 				known = append(known, m.name)
 			}
+			known = append(known, slices.Sorted(maps.Keys(groups()))...)
 			return nil, fmt.Errorf("there is no figure %q; there are: %s", name, strings.Join(known, ", "))
 		}
 		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
+}
+
+// spelledOut puts what a group is made of in its place.
+func spelledOut(names []string) []string {
+	var out []string
+	for _, name := range names {
+		if group, ok := groups()[name]; ok {
+			out = append(out, group...)
+		} else {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // measure makes the measurements one after the other and prints each as it comes.

@@ -31,6 +31,7 @@ func TestTheScriptNamesWhatThereIs(t *testing.T) {
 	for _, m := range measurements() {
 		want += " " + m.name
 	}
+	want += "\n#   and sandbox, which is " + strings.Join(groups()["sandbox"], " ")
 	if !strings.Contains(string(raw), want+"\n") {
 		t.Errorf("scripts/bench does not say %q", want)
 	}
@@ -43,6 +44,13 @@ func TestAnUnknownNameIsRefusedBeforeAnythingIsMeasured(t *testing.T) {
 	}
 	if !strings.Contains(errOut.String(), `"speed"`) || out.Len() > 0 {
 		t.Errorf("it said %q and printed %q", errOut.String(), out.String())
+	}
+}
+
+func TestAGroupStandsForItsParts(t *testing.T) {
+	chosen, err := choose(measurements(), []string{"event", "sandbox"})
+	if err != nil || len(chosen) != 1+len(groups()["sandbox"]) || chosen[1].name != "launch" {
+		t.Errorf("chosen %v: %v", chosen, err)
 	}
 }
 

@@ -26,7 +26,10 @@ type repository struct {
 
 // newRepository makes a repository of 1,000 text files of 0.6 to 7 KB in one commit. It is the same
 // commit every time.
-func (s *site) newRepository(name string) (*repository, error) {
+func (s *site) newRepository(name string) (*repository, error) { return s.newRepositoryOf(name, files) }
+
+// newRepositoryOf is newRepository with another number of files.
+func (s *site) newRepositoryOf(name string, count int) (*repository, error) {
 	root, err := s.dir(name)
 	if err != nil {
 		return nil, err
@@ -36,7 +39,7 @@ func (s *site) newRepository(name string) (*repository, error) {
 		"GIT_AUTHOR_NAME=bench", "GIT_AUTHOR_EMAIL=bench@example.org", "GIT_AUTHOR_DATE=1700000000 +0000",
 		"GIT_COMMITTER_NAME=bench", "GIT_COMMITTER_EMAIL=bench@example.org", "GIT_COMMITTER_DATE=1700000000 +0000",
 	}}
-	if err := fill(root); err != nil {
+	if err := fill(root, count); err != nil {
 		return nil, err
 	}
 	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", "files"}} {
@@ -49,9 +52,9 @@ func (s *site) newRepository(name string) (*repository, error) {
 }
 
 // fill writes the files.
-func fill(root string) error {
+func fill(root string, count int) error {
 	random := rand.New(rand.NewPCG(1, 2))
-	for n := range files {
+	for n := range count {
 		dir := filepath.Join(root, fmt.Sprintf("d%02d", n/filesPerDir))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("fill the repository: %w", err)

@@ -105,11 +105,14 @@ func fileSystem(path string) string {
 	return fmt.Sprintf("type %#x", st.Type)
 }
 
-// sandbox makes a sandbox with a state directory and a home of its own.
+// state is the state directory of every sandbox that is measured; attempts' trees are below it.
+func (s *site) state() string { return filepath.Join(s.scratch, "state") }
+
+// sandbox makes a sandbox with a home of its own.
 func (s *site) sandbox() (*sandbox.Sandbox, error) {
-	state, err := s.dir("state")
-	if err != nil {
-		return nil, err
+	state := s.state()
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
 	home, err := s.dir("home")
 	if err != nil {
@@ -123,7 +126,7 @@ func (s *site) sandbox() (*sandbox.Sandbox, error) {
 // confined is the policy of every launch that is measured: what a sandbox block has without keys.
 func confined() *work.SandboxPolicy {
 	return &work.SandboxPolicy{
-		Name: "bench", Level: "isolated", Processes: 512, OpenFiles: 4096, FileSize: 2 << 30, Tmp: 512 << 20,
+		Name: "bench", Level: "strict", Processes: 512, OpenFiles: 4096, FileSize: 2 << 30, Tmp: 512 << 20,
 		Output: 64 << 20, OnShortfall: "refuse",
 	}
 }

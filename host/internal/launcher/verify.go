@@ -3,6 +3,7 @@ package launcher
 import (
 	"errors"
 	"io/fs"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +14,8 @@ import (
 // verify does what must be refused, on the thread from which the payload is forked, and records what
 // happened. It decides nothing: the daemon does.
 func (b *box) verify() error {
+	begun := time.Now()
+	defer func() { b.report.VerifyUS = time.Since(begun).Microseconds() }()
 	for _, c := range b.checks() {
 		b.tried(c.name, b.off != nil || c.holds())
 	}

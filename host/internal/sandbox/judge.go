@@ -103,7 +103,7 @@ func outcomes(rep *spec.Report) map[string]bool {
 func (s *Sandbox) vector(pl *plan, rep *spec.Report) spec.Enforced {
 	e := spec.Enforced{
 		Required: pl.policy.Level, Backend: "native", LauncherSHA256: s.launcher.digest,
-		Verified: outcomes(rep), Shortfall: append(slices.Clone(rep.Notes), pl.notes...), SetupUS: rep.SetupUS,
+		Verified: outcomes(rep), Shortfall: append(slices.Clone(rep.Notes), pl.notes...), SetupUS: rep.SetupUS, VerifyUS: rep.VerifyUS,
 	}
 	e.FS.View = "allowlist"
 	e.FS.LandlockABI = rep.Landlock

@@ -220,6 +220,7 @@ func (r *Report) walk(c *coder) {
 	list(c, &r.Verified, func(v *Verified) { c.text(&v.Name); c.yes(&v.Held) })
 	c.texts(&r.Notes)
 	c.number(&r.SetupUS)
+	c.number(&r.VerifyUS)
 }
 
 func (f *Features) walk(c *coder) {

@@ -61,4 +61,5 @@ type Enforced struct {
 	Verified  map[string]bool `json:"verified"`
 	Shortfall []string        `json:"shortfall,omitempty"`
 	SetupUS   int64           `json:"setup_us"`
+	VerifyUS  int64           `json:"verify_us"` // of setup_us
 }

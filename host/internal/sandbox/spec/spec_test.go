@@ -24,7 +24,7 @@ func fullMessages() []Message {
 	return []Message{
 		{Report: &Report{
 			Stage: "tree", Err: "bad", Features: Features{View: true, External: true}, Landlock: 7, Filter: 200,
-			Limits: Limits{Processes: 1}, Verified: []Verified{{"a", true}, {"b", false}}, Notes: []string{"n"}, SetupUS: 9,
+			Limits: Limits{Processes: 1}, Verified: []Verified{{"a", true}, {"b", false}}, Notes: []string{"n"}, SetupUS: 9, VerifyUS: 8,
 		}},
 		{Started: &Started{PID: 2, Err: "no"}},
 		{Violations: []Violation{{Syscall: -1, Name: "others", PID: 3, Comm: "c\"\n", Count: 1 << 40}}},

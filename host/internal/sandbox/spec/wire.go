@@ -135,6 +135,7 @@ type Report struct {
 	Verified []Verified
 	Notes    []string // features that are not in force, and why
 	SetupUS  int64
+	VerifyUS int64 // of SetupUS, what the trying took
 }
 
 // Verified is one refusal that was tried, and whether it held.
