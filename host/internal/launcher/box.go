@@ -17,7 +17,9 @@ type box struct {
 	off    map[string]bool // layers that are left out; nil but in RunWithout
 	report spec.Report
 	feed   *feed
-	proxy  int // the listener for the daemon, -1 without
+	proxy  int    // the listener for the daemon, -1 without
+	inner  *inner // with the Landlock back-end: the process that becomes the payload
+	targets
 }
 
 // stageError says at which stage the set-up failed, so that the daemon can name a remedy.
@@ -29,17 +31,26 @@ type stageError struct {
 func (e *stageError) Error() string { return e.stage + ": " + e.err.Error() }
 func (e *stageError) Unwrap() error { return e.err }
 
-// setUp puts everything in force, in an order in which each step still has the privilege it needs, and
-// verifies it.
+// stage is one step of the set-up.
+type stage struct {
+	name string
+	do   func() error
+}
+
+// setUp puts everything in force that the back-end can, and verifies it.
 func (b *box) setUp() error {
+	if supervised(b.spec) {
+		return b.pass(b.supervisedStages())
+	}
 	if os.Getpid() != 1 && !b.off[layerPIDs] {
 		return &stageError{"namespaces", fmt.Errorf("not PID 1 of a new namespace, but %d", os.Getpid())}
 	}
-	b.report.Features.FDs = true // receiveSpec closed them
-	stages := []struct {
-		name string
-		do   func() error
-	}{
+	return b.pass(b.nativeStages())
+}
+
+// nativeStages come in an order in which each still has the privilege it needs.
+func (b *box) nativeStages() []stage {
+	return []stage{
 		{"terminal", b.leaveTerminal},
 		{"namespaces", b.mapOwner},
 		{"hostname", b.nameHost},
@@ -53,6 +64,11 @@ func (b *box) setUp() error {
 		{"seccomp", b.filterSyscalls},
 		{"verify", b.verify},
 	}
+}
+
+// pass goes through the stages, up to the first that fails.
+func (b *box) pass(stages []stage) error {
+	b.report.Features.FDs = true // receiveSpec closed them
 	for _, s := range stages {
 		if b.off[s.name] {
 			continue

@@ -59,7 +59,11 @@ func callNames() map[int]string {
 	for _, c := range refusedCalls() {
 		names[int(c.number)] = c.name
 	}
-	for _, c := range modeCalls() {
+	names[unix.SYS_CONNECT], names[unix.SYS_SENDTO] = "connect", "sendto"
+	for _, c := range sharedCalls() {
+		names[int(c.number)] = c.name
+	}
+	for _, c := range append(modeCalls(), ownCalls()...) {
 		names[int(c.number)] = c.name
 	}
 	return names

@@ -140,8 +140,9 @@ type rule struct {
 
 // profile is what a filter is made for.
 type profile struct {
-	refused uint32   // the verdict for what is refused and reported: tellHost, or refuse where the kernel cannot tell
-	allowed []string // refused calls that the operator allows
+	refused uint32                      // the verdict for what is refused and reported: tellHost, or refuse where the kernel cannot tell
+	allowed []string                    // refused calls that the operator allows
+	more    func(refused uint32) []rule // nil, or rules in place of those for the same calls
 }
 
 // rules lists every system call that is not simply allowed.
@@ -164,6 +165,9 @@ func rules(pr profile) []rule {
 	}
 	for _, c := range unsupportedCalls() {
 		list = append(list, rule{c.number, func(p *program) { p.answer(unsupported) }})
+	}
+	if pr.more != nil {
+		list = override(list, pr.more(refused))
 	}
 	slices.SortFunc(list, func(a, b rule) int { return cmp.Compare(a.number, b.number) })
 	return list

@@ -65,7 +65,13 @@ func (b *box) restrictPaths() error {
 		return err
 	}
 	defer unix.Close(ruleset)
-	for _, r := range b.pathRules() {
+	rules := b.pathRules()
+	if b.spec.Backend == spec.Landlock {
+		if rules, err = b.hostRules(); err != nil {
+			return err
+		}
+	}
+	for _, r := range rules {
 		if err := addRule(ruleset, r, handledRights(abi)); err != nil {
 			return fmt.Errorf("grant %s: %w", r.path, err)
 		}

@@ -45,6 +45,9 @@ func live(off map[string]bool) int {
 		fmt.Fprintln(os.Stderr, "read the specification:", err) // a descriptor of the daemon's
 		return exitNoSpec
 	}
+	if isInner() {
+		return liveInner(sp, off)
+	}
 	b := &box{spec: sp, off: off, feed: newFeed(programName(sp)), proxy: -1}
 	if err := b.setUp(); err != nil {
 		b.report.Err = err.Error()
@@ -60,6 +63,9 @@ func live(off map[string]bool) int {
 	p := b.prepare()
 	if err := awaitStart(); err != nil {
 		return exitOrphaned
+	}
+	if supervised(sp) {
+		return b.supervise(p)
 	}
 	return b.runPayload(p)
 }

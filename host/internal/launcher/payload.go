@@ -38,6 +38,10 @@ func (p *payload) signal(sig unix.Signal) {
 // lifeline gets its thread now: the payload may leave no room for another one.
 func (b *box) prepare() *payload {
 	p := &payload{alive: make(chan struct{})}
+	if supervised(b.spec) {
+		b.feed.begin()
+		return p
+	}
 	go func() {
 		<-p.alive
 		serveDaemon(p)
@@ -184,6 +188,11 @@ func awaitChild() error {
 func (p *payload) reap() (*spec.Exit, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.take(leftovers)
+}
+
+// take reaps one child; others counts who is alive beside the main process when it ends.
+func (p *payload) take(others func() (int, error)) (*spec.Exit, error) {
 	var status unix.WaitStatus
 	var usage unix.Rusage
 	pid, err := unix.Wait4(-1, &status, unix.WNOHANG, &usage)
@@ -203,7 +212,7 @@ func (p *payload) reap() (*spec.Exit, error) {
 	if status.Signaled() {
 		end.Code, end.Signal = 0, int(status.Signal())
 	}
-	end.Leftovers, err = leftovers()
+	end.Leftovers, err = others()
 	return end, err
 }
 

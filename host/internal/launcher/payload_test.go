@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
 func TestAProgramIsFoundInThePayloadsPath(t *testing.T) {
@@ -50,7 +52,7 @@ func TestProcessesAreSeenInProc(t *testing.T) {
 }
 
 func TestOutsideOfItsNamespacesTheLauncherRefuses(t *testing.T) {
-	b := &box{feed: newFeed("program")}
+	b := &box{spec: &spec.Spec{}, feed: newFeed("program")}
 	if err := b.setUp(); err == nil || b.report.Features.Namespaces {
 		t.Errorf("set up outside: %v, %+v", err, b.report)
 	}

@@ -70,6 +70,14 @@ func (b *box) dropCapabilities() error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("clear the ambient set: %w", err)
 	}
+	if err := emptySets(); err != nil {
+		return err
+	}
+	b.report.Features.Caps = true
+	return nil
+}
+
+func emptySets() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET,
@@ -77,7 +85,6 @@ func (b *box) dropCapabilities() error {
 	if errno != 0 {
 		return fmt.Errorf("empty the sets: %w", errno)
 	}
-	b.report.Features.Caps = true
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
 // filterSyscalls puts the calling thread, and with it the payload, under the filter. Refusals are told
@@ -14,7 +16,7 @@ func (b *box) filterSyscalls() error {
 	if auditArch == 0 {
 		return fmt.Errorf("there is no system call filter for %s", runtime.GOARCH)
 	}
-	told, untold := profile{tellHost, b.spec.Calls}, profile{refuse, b.spec.Calls}
+	told, untold := profile{tellHost, b.spec.Calls, b.moreRules()}, profile{refuse, b.spec.Calls, b.moreRules()}
 	listener, n, err := installFilter(told,
 		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
 	if err == unix.EINVAL { // before 5.19
@@ -23,7 +25,9 @@ func (b *box) filterSyscalls() error {
 	switch err {
 	case nil:
 		wakeInPlace(listener)
-		go b.feed.supervise(listener)
+		if err := b.handOver(listener); err != nil {
+			return fmt.Errorf("hand the violation feed over: %w", err)
+		}
 		b.report.Features.Notify = true
 	case unix.EINVAL, unix.EBUSY, unix.EPERM, unix.ENOSYS:
 		b.note("violation feed: %v", err)
@@ -35,6 +39,14 @@ func (b *box) filterSyscalls() error {
 	}
 	b.report.Filter = n
 	b.report.Features.Seccomp = true
+	return nil
+}
+
+// moreRules is what the back-end adds to the profile.
+func (b *box) moreRules() func(uint32) []rule {
+	if b.spec.Backend == spec.Landlock {
+		return hostFilter(b.report.Landlock >= resolveUnix)
+	}
 	return nil
 }
 

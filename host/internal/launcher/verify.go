@@ -39,7 +39,7 @@ func (b *box) checks() []check {
 		{"unshare_refused", unshareRefused},
 		{"mount_refused", func() bool { return unix.Mount("verify", "/tmp", "tmpfs", 0, "") != nil }},
 		{"af_alg_refused", func() bool { return familyRefused(unix.AF_ALG) }},
-		{"setid_refused", setIDRefused},
+		{"setid_refused", func() bool { return setIDRefused("/tmp/.verify") }},
 		{"terminal_left", withoutTerminal},
 		{"capabilities_empty", capabilitiesEmpty},
 		{"state_hidden", func() bool { return hidden(b.spec.Probe.StateCanary) }},
@@ -83,8 +83,7 @@ func familyRefused(family int) bool {
 }
 
 // setIDRefused tries to make a file that would run as somebody else, and to become somebody else.
-func setIDRefused() bool {
-	const name = "/tmp/.verify"
+func setIDRefused(name string) bool {
 	fd, err := unix.Open(name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return false

@@ -29,10 +29,25 @@ type Process interface {
 	Kill(ctx context.Context) (work.Death, error)
 }
 
+// samePaths is a Launcher some of whose launches have no view of their own.
+type samePaths interface {
+	SamePaths(p *work.SandboxPolicy) bool
+}
+
+// insideOf is where a launch sees its socket directory; "" is the host's path.
+func (l *Loader) insideOf(p *work.SandboxPolicy) string {
+	if s, ok := l.opts.Launch.(samePaths); ok && s.SamePaths(p) {
+		return ""
+	}
+	return l.inside
+}
+
 // Sandboxed launches in a sandbox.
 func Sandboxed(s *sandbox.Sandbox) Launcher { return sandboxed{s} }
 
 type sandboxed struct{ s *sandbox.Sandbox }
+
+func (l sandboxed) SamePaths(p *work.SandboxPolicy) bool { return l.s.SamePaths(p) }
 
 func (l sandboxed) Launch(ctx context.Context, r sandbox.Request) (Process, error) {
 	p, err := l.s.Launch(ctx, r)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/host/internal/work"
 )
 
 // target is what lies outside and must not be reached.
@@ -281,6 +282,21 @@ func assertRefused(t *testing.T, f *fixture, kind string, x target) map[string]i
 		})
 	}
 	return seen
+}
+
+// outcomes runs all attempts of a kind under a policy.
+func (f *fixture) outcomes(policy *work.SandboxPolicy, kind string, x target) []outcome {
+	f.t.Helper()
+	arg, err := json.Marshal(x)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	text, end := f.payload(sandbox.Request{Policy: policy, Tree: f.writable()}, "attempts", kind, string(arg))
+	var all []outcome
+	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all) != len(attempts(kind)) {
+		f.t.Fatalf("%v, exit %+v: %q", err, end, text)
+	}
+	return all
 }
 
 func TestS30_EveryWayOutIsRefusedByTheKernelAndReported(t *testing.T) {

@@ -23,6 +23,7 @@ func (s *Sandbox) judge(pl *plan, rep *spec.Report) (spec.Enforced, error) {
 	if spec.AtLeast(pl.policy.Level, spec.LevelGuarded) && !rep.Features.Landlock && !slices.Contains(missing, "Landlock ABI 3") {
 		missing = append(missing, "Landlock ABI 3")
 	}
+	missing = append(missing, pl.unmet...)
 	if len(missing) == 0 {
 		return e, nil
 	}
@@ -52,11 +53,8 @@ func levelRemedy(level string, f spec.Features) string {
 
 // checkVerified is fatal at every level: a false answer, or one that should be there and is not.
 func checkVerified(pl *plan, rep *spec.Report) error {
-	want := []string{
-		"unshare_refused", "mount_refused", "af_alg_refused", "setid_refused", "capabilities_empty",
-		"terminal_left", "state_hidden", "home_replaced", "system_write_refused", "egress_refused", "host_processes_hidden",
-	}
-	if pl.spec.Probe.HomeCanary != "" {
+	want := wanted(pl, rep)
+	if pl.spec.Probe.HomeCanary != "" && pl.spec.Backend != spec.None {
 		want = append(want, "home_hidden")
 	}
 	if rep.Features.Landlock {
@@ -65,10 +63,7 @@ func checkVerified(pl *plan, rep *spec.Report) error {
 	if rep.Features.Notify {
 		want = append(want, "refusals_reported")
 	}
-	if pl.tree != "" {
-		want = append(want, "tree_writable")
-	}
-	if pl.git {
+	if pl.git && !onHost(pl.spec.Backend) {
 		want = append(want, "git_protected")
 	}
 	held := outcomes(rep)
@@ -138,5 +133,6 @@ func (s *Sandbox) vector(pl *plan, rep *spec.Report) spec.Enforced {
 	e.Limits.OpenFiles = rep.Limits.OpenFiles
 	e.Limits.FileSize = rep.Limits.FileSize
 	e.Limits.Tmp = pl.spec.Scratch
+	describe(&e, pl, rep)
 	return e
 }

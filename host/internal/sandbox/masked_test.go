@@ -232,7 +232,7 @@ func TestS82_ALevelThatIsNotReachedIsRefusedWithTheReason(t *testing.T) {
 	for _, level := range []string{"off", "guarded"} {
 		t.Run(level+" is more than satisfied", func(t *testing.T) {
 			policy := isolated()
-			policy.Level = level
+			policy.Level, policy.Backend = level, "native"
 			p := f.launch(sandbox.Request{Policy: policy, Path: "/bin/true"})
 			if e := vector(t, p); e.Required != level || e.Enforced != "strict" {
 				t.Errorf("recorded: %+v", e)
@@ -257,7 +257,7 @@ func TestS82_ARefusalThatDoesNotHoldIsFatalAtEveryLevel(t *testing.T) {
 	tree := realTemp(t)
 	for _, level := range []string{"off", "guarded", "isolated"} {
 		policy := isolated()
-		policy.Level, policy.OnShortfall, policy.Floor = level, "degrade", "off"
+		policy.Level, policy.OnShortfall, policy.Floor, policy.Backend = level, "degrade", "off", "native"
 		_, err := box.Launch(deadline(t), sandbox.Request{
 			Policy: policy, Tree: sandbox.Tree{Path: tree, Mode: sandbox.TreeWritable},
 			Path: "/bin/touch", Argv: []string{"touch", "ran"},

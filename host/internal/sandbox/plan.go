@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -35,6 +36,8 @@ type plan struct {
 	rw, ro, overlay []string
 	protected       []string // what stays read-only in a writable tree
 	notes           []string // what was asked for and is not given
+	unmet           []string // the same, where the policy declares it: a shortfall
+	private         string   // the directory of this launch, where it has no view; tidy removes it
 }
 
 // planner collects the mounts of one plan.
@@ -51,6 +54,10 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 	if err := checkSupported(r); err != nil {
 		return nil, err
 	}
+	backend, err := s.backend(r.Policy)
+	if err != nil {
+		return nil, err
+	}
 	p := &planner{
 		plan:    &plan{policy: r.Policy, tree: r.Tree.Mode, git: r.Git != nil, creds: creds(r.Secrets)},
 		sandbox: s,
@@ -63,7 +70,7 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 		Hostname: hostname, System: s.system, Etc: s.ground.etc, Home: insideHome,
 		Mounts:  slices.Clone(s.ground.etcMounts),
 		Scratch: cmp.Or(r.Policy.Tmp, defaultTmp),
-		Backend: spec.Native, Network: cmp.Or(r.Policy.Network.Mode, spec.NetworkNone), Calls: r.Policy.Calls,
+		Backend: backend, Network: cmp.Or(r.Policy.Network.Mode, spec.NetworkNone), Calls: r.Policy.Calls,
 		Limits: spec.Limits{
 			Processes: cmp.Or(r.Policy.Processes, defaultProcesses),
 			OpenFiles: cmp.Or(r.Policy.OpenFiles, defaultOpenFiles),
@@ -89,6 +96,9 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 		}
 	}
 	p.spec.Env = environment(r)
+	if err := p.placeOnHost(r); err != nil {
+		return nil, errors.Join(err, p.tidy())
+	}
 	slices.SortFunc(p.spec.Mounts, func(a, b spec.Mount) int { return strings.Compare(a.Inside, b.Inside) })
 	return p.plan, nil
 }
@@ -122,8 +132,6 @@ func checkSupported(r Request) error {
 		return notYet(r.Policy, "a disk limit")
 	case r.Policy.CPUs != 0 || r.Policy.CPUTime != 0:
 		return notYet(r.Policy, "a processor limit")
-	case r.Policy.Backend != "" && r.Policy.Backend != "auto" && r.Policy.Backend != spec.Native:
-		return notYet(r.Policy, "the back-end "+r.Policy.Backend)
 	case r.Policy.Network.Mode == spec.NetworkHost:
 		return notYet(r.Policy, "the host's network")
 	}

@@ -22,7 +22,6 @@ import (
 const (
 	launchLimit = 30 * time.Second // a launch takes milliseconds; a machine may be very busy
 	maxMessage  = 16 << 10         // bytes of the largest packet that the launcher sends
-	deathMethod = "pid namespace"
 )
 
 // Process is one launch whose payload was started. Its methods may be called from several goroutines.
@@ -33,11 +32,15 @@ type Process struct {
 	onViolation func(Violation)
 	onListener  func(net.Listener)
 	done        chan struct{}
+	onHost      bool         // there is no namespace: the launcher must live to end what it started
+	tidy        func() error // removes what the launch had on disk
 
 	enforced   spec.Enforced
 	violations atomic.Int64
 	killed     atomic.Bool
 	exit       Exit // written before done is closed
+	proved     bool // likewise: nothing of the launch is alive
+	left       int  // likewise: how many were, where that is not proved
 }
 
 // begin tells the launcher what to do, judges its report and lets the payload start.
@@ -123,9 +126,12 @@ func (p *Process) abandon(ctx context.Context, cause error) error {
 	if ctx.Err() != nil && !errors.Is(cause, ctx.Err()) {
 		cause = fmt.Errorf("launch: %w", context.Cause(ctx))
 	}
+	if p.onHost {
+		return errors.Join(cause, p.hangUp(), p.lastWords.Close(), p.tidy())
+	}
 	p.kill()
 	_, waitErr := p.os.Wait()
-	return errors.Join(cause, waitErr, p.control.Close(), p.lastWords.Close())
+	return errors.Join(cause, waitErr, p.control.Close(), p.lastWords.Close(), p.tidy())
 }
 
 // watch takes the launcher's messages until it ends, then waits for the kernel to report PID 1 dead,
@@ -140,8 +146,12 @@ func (p *Process) watch(log hclog.Logger) {
 	if err != nil {
 		log.Error("wait for the sandbox launcher", "error", err)
 	}
+	p.settle(ended)
+	if err := p.tidy(); err != nil {
+		log.Error("remove the launch's private directories", "error", err)
+	}
 	switch {
-	case ended != nil:
+	case ended != nil && !ended.Ended:
 		p.exit = Exit{
 			Code: ended.Code, Signal: unix.Signal(ended.Signal), Leftovers: ended.Leftovers,
 			UserUS: ended.UserUS, SystemUS: ended.SystemUS, MaxRSSKB: ended.MaxRSSKB,
@@ -236,21 +246,23 @@ func (p *Process) signal(kind byte, sig unix.Signal) error {
 // again, and after a natural end.
 func (p *Process) Kill(ctx context.Context) (work.Death, error) {
 	begun := time.Now()
-	d := work.Death{Method: deathMethod}
+	d := work.Death{Method: p.enforced.Proc.Orphans}
 	select {
 	case <-p.done:
-		d.Proved = true
-		return d, nil
+		return p.death(d)
 	default:
 	}
 	p.killed.Store(true)
-	p.kill()
+	if p.onHost {
+		p.order()
+	} else {
+		p.kill()
+	}
 	d.Signals = []string{"SIGKILL"}
 	select {
 	case <-p.done:
-		d.Proved = true
 		d.Took = time.Since(begun)
-		return d, nil
+		return p.death(d)
 	case <-ctx.Done():
 		d.Survivors = survivors(p.os.Pid)
 		d.Took = time.Since(begun)

@@ -75,7 +75,7 @@ func (s *Sandbox) Launch(ctx context.Context, r Request) (*Process, error) {
 	}
 	p, err := s.spawn(pl, r)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, pl.tidy())
 	}
 	if err := p.begin(ctx, s, pl); err != nil {
 		return nil, p.abandon(ctx, err)

@@ -39,13 +39,14 @@ func (s *Sandbox) spawn(pl *plan, r Request) (*Process, error) {
 		files = append(files, r.Program)
 	}
 	proc, err := os.StartProcess(s.launcher.path(), []string{"drawspan-sandbox"}, &os.ProcAttr{
-		Dir: "/", Env: launcherEnv(), Files: files, Sys: namespaces(s.without),
+		Dir: "/", Env: launcherEnv(), Files: files, Sys: attributes(pl.spec.Backend, s.without),
 	})
 	if err != nil {
 		return nil, errors.Join(namespacesRefused(err), ours.Close(), last.Close())
 	}
 	p := &Process{
 		os: proc, control: ours, lastWords: last, onViolation: r.OnViolation, onListener: r.OnListener, done: make(chan struct{}),
+		onHost: onHost(pl.spec.Backend), tidy: pl.tidy,
 	}
 	return p, nil
 }

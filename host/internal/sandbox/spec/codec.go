@@ -226,7 +226,7 @@ func (r *Report) walk(c *coder) {
 func (f *Features) walk(c *coder) {
 	for _, b := range []*bool{
 		&f.Namespaces, &f.View, &f.Network, &f.Caps, &f.Nested, &f.NoNewPrivs, &f.Seccomp, &f.Notify,
-		&f.Landlock, &f.Scopes, &f.Limits, &f.FDs, &f.Git, &f.External,
+		&f.Landlock, &f.Scopes, &f.Limits, &f.FDs, &f.Git, &f.External, &f.Reaper,
 	} {
 		c.yes(b)
 	}
@@ -244,6 +244,8 @@ func (e *Exit) walk(c *coder) {
 	c.integer(&e.Code)
 	c.integer(&e.Signal)
 	c.integer(&e.Leftovers)
+	c.yes(&e.Emptied)
+	c.yes(&e.Ended)
 	c.number(&e.UserUS)
 	c.number(&e.SystemUS)
 	c.number(&e.MaxRSSKB)

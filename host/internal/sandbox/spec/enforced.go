@@ -30,6 +30,7 @@ type Enforced struct {
 	} `json:"net"`
 	Proc struct {
 		PIDNS        bool   `json:"pidns"`
+		Orphans      string `json:"orphans"`       // who ends them: "pid namespace", "subreaper" or "best effort"
 		NestedUserns string `json:"nested_userns"` // "denied" or "allowed"
 		Caps         int    `json:"caps"`          // 0, or -1 where they could not be given up
 		NoNewPrivs   bool   `json:"no_new_privs"`

@@ -26,6 +26,7 @@ type Features struct {
 	Limits     bool // rlimits
 	FDs        bool // nothing inherited but 0 to 2
 	Git        bool // a shadow git directory; no version sets it yet
+	Reaper     bool // who loses its parent becomes the launcher's child
 	External   bool // a virtual machine or user-space kernel; no version sets it yet
 }
 

@@ -29,7 +29,7 @@ func fullMessages() []Message {
 		{Started: &Started{PID: 2, Err: "no"}},
 		{Violations: []Violation{{Syscall: -1, Name: "others", PID: 3, Comm: "c\"\n", Count: 1 << 40}}},
 		{Exceeded: &Exceeded{Limit: LimitMemory, Used: 2, Cap: 1}},
-		{Exit: &Exit{Code: 1, Signal: 9, Leftovers: 2, UserUS: 3, SystemUS: 4, MaxRSSKB: 5}},
+		{Exit: &Exit{Code: 1, Signal: 9, Leftovers: 2, Emptied: true, Ended: true, UserUS: 3, SystemUS: 4, MaxRSSKB: 5}},
 		{},
 	}
 }

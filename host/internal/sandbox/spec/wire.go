@@ -164,9 +164,12 @@ type Exit struct {
 	Code      int
 	Signal    int
 	Leftovers int // processes alive in the namespace at that moment
-	UserUS    int64
-	SystemUS  int64
-	MaxRSSKB  int64
+	// Without a namespace: the launcher has no child left, and whether it was told to end them.
+	Emptied  bool
+	Ended    bool
+	UserUS   int64
+	SystemUS int64
+	MaxRSSKB int64
 }
 
 // After the Spec the daemon sends packets of two bytes: one of these, and the number of a signal.
@@ -174,4 +177,5 @@ const (
 	CommandStart     = 's' // the report was accepted: run the payload
 	CommandSignal    = 'k' // signal the payload's main process
 	CommandSignalAll = 'K' // signal every process in the namespace
+	CommandEnd       = 'e' // kill every process, where there is no namespace to do so
 )
