@@ -46,7 +46,8 @@ var buildLauncher = sync.OnceValues(func() (string, error) {
 // sandboxedSetup is a loader over the real sandbox, with an attempt's tree.
 type sandboxedSetup struct {
 	*setup
-	tree string
+	tree   string
+	policy *work.SandboxPolicy
 }
 
 func newSandboxed(t testing.TB, programs ...string) *sandboxedSetup {
@@ -65,7 +66,8 @@ func newSandboxed(t testing.TB, programs ...string) *sandboxedSetup {
 			t.Error(err)
 		}
 	})
-	s := &sandboxedSetup{setup: newSetup(t, programs...), tree: filepath.Join(state, "tree")}
+	s := &sandboxedSetup{setup: newSetup(t, programs...), tree: filepath.Join(state, "tree"),
+		policy: &work.SandboxPolicy{Name: "test", Level: "isolated"}}
 	s.loader.inside = insideDir
 	s.loader.opts.Launch = Sandboxed(box)
 	if err := os.Mkdir(s.tree, 0o755); err != nil {
@@ -77,7 +79,7 @@ func newSandboxed(t testing.TB, programs ...string) *sandboxedSetup {
 func (s *sandboxedSetup) start(program string) (*Instance, error) {
 	kind, name, _ := strings.Cut(program, "-")
 	return s.loader.Start(s.t.Context(), Launch{
-		Kind: kind, Name: name, Policy: &work.SandboxPolicy{Name: "test", Level: "isolated"}, AttemptID: "att_1",
+		Kind: kind, Name: name, Policy: s.policy, AttemptID: "att_1",
 		Tree: s.tree, Mode: sandbox.TreeWritable,
 	})
 }
@@ -119,6 +121,31 @@ func TestInTheSandbox_AnAttemptChangesItsTreeAndEndsWithAProof(t *testing.T) {
 	}
 	if exit := i.Exit(); exit.Code != 0 || exit.Lost != "" {
 		t.Errorf("exit after a shutdown = %+v", exit)
+	}
+}
+
+// The handshake, the connection from outside and the end work where the plugin sees the host's paths and can
+// connect to nothing.
+func TestWithoutNamespaces_AnAttemptChangesItsTreeAndEnds(t *testing.T) {
+	for level, backend := range map[string]string{"guarded": "landlock", "off": "auto"} {
+		t.Run(level, func(t *testing.T) {
+			s := newSandboxed(t, "executor-good")
+			s.policy = &work.SandboxPolicy{Name: "test", Level: level, Backend: backend}
+			i := s.mustStart("executor-good")
+			if i.Level() != level {
+				t.Errorf("level %q", i.Level())
+			}
+			if r, err := s.run(i, "edit"); err != nil || r.Failed || r.Summary != s.tree {
+				t.Errorf("result = %+v, %v, want it to run in %s", r, err, s.tree)
+			}
+			if made, err := os.ReadFile(filepath.Join(s.tree, "made")); err != nil || string(made) != "by the plugin" {
+				t.Errorf("made = %q, %v", made, err)
+			}
+			death, err := i.Stop(t.Context(), 5*time.Second)
+			if err != nil || !death.Proved || death.Method == "pid namespace" {
+				t.Errorf("Stop = %+v, %v", death, err)
+			}
+		})
 	}
 }
 
