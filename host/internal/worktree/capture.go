@@ -222,7 +222,7 @@ func (c *capture) keep(ctx context.Context) error {
 	if err := c.t.rec.write(c.t.home); err != nil {
 		return err
 	}
-	if err := c.t.w.publish(ctx, id, commit, c.objects()); err != nil {
+	if err := c.t.w.publish(ctx, RefPrefix+id, commit, c.objects()); err != nil {
 		return err
 	}
 	c.out.Published = true

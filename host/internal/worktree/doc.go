@@ -9,8 +9,10 @@
 //     gone before the host's git looks at the tree.
 //   - What is kept is byte for byte what was left: attributes of the repository change nothing.
 //   - The operator's branches, index, HEAD, configuration and hooks are only read. The only things
-//     written there are objects and refs under refs/drawspan/attempts/, and a branch where the operator
-//     asked Apply for it.
+//     written there are objects and refs under refs/drawspan/, and a branch where the operator asked Apply
+//     for it.
+//   - Commits that an executor made itself come in only as a pack that was bounded, checked and found to
+//     hold what HEAD adds to the start and nothing else.
 //   - A tree is removed only after its state is kept under a ref.
 //
 // It must not know runs, steps, executors, gates, storage or configuration files.

@@ -62,6 +62,9 @@ type call struct {
 	stdin   io.Reader
 	stdout  io.Writer // nil: kept in memory, bounded
 	args    []string
+
+	feed     func(io.Writer) error // writes what git reads, instead of stdin; its error comes before git's
+	fileSize int64                 // not 0: what git reads is hostile, and this is the largest file it may write
 }
 
 var versionLine = regexp.MustCompile(`^git version (\d+)\.(\d+)[0-9A-Za-z.()_ -]*\n?$`)
@@ -209,12 +212,62 @@ func (p *program) run(ctx context.Context, c call) ([]byte, error) {
 		cmd.Stdout = c.stdout
 	}
 	began := time.Now()
-	err := cmd.Run()
+	err := drive(cmd, c)
 	p.log.Debug("git", "command", c.args[0], "took", time.Since(began))
 	if err != nil {
 		return nil, p.explain(ctx, c, err, &stderr)
 	}
 	return stdout.buf.Bytes(), nil
+}
+
+// Bounds of a git process that reads what an executor made.
+const (
+	hostileMemory = 1 << 30
+	hostileCPU    = 240 // seconds
+)
+
+// drive runs a prepared process, within bounds where those are asked for, and feeds it.
+func drive(cmd *exec.Cmd, c call) error {
+	if c.feed == nil && c.fileSize == 0 {
+		return cmd.Run()
+	}
+	var in io.WriteCloser
+	var err error
+	if c.feed != nil {
+		if in, err = cmd.StdinPipe(); err != nil {
+			return err
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err = bound(cmd.Process.Pid, c.fileSize)
+	if err == nil && in != nil {
+		err = errors.Join(c.feed(in), in.Close())
+	}
+	ended := errors.Is(err, unix.EPIPE) || errors.Is(err, os.ErrClosed) // git knows why
+	if err != nil && !ended {
+		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // it is waited for in any case
+	}
+	if e := cmd.Wait(); err == nil || ended && e != nil {
+		return e
+	}
+	return err
+}
+
+// bound limits a process that was just started. Memory is what it allocates, not what it maps.
+func bound(pid int, fileSize int64) error {
+	if fileSize == 0 {
+		return nil
+	}
+	for what, n := range map[int]uint64{
+		unix.RLIMIT_DATA: hostileMemory, unix.RLIMIT_CPU: hostileCPU, unix.RLIMIT_FSIZE: uint64(fileSize), unix.RLIMIT_CORE: 0,
+	} {
+		if err := unix.Prlimit(pid, what, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("bound git: %w", err)
+		}
+	}
+	return nil
 }
 
 func (p *program) acquire(ctx context.Context) error {
@@ -232,6 +285,10 @@ func (p *program) release() { <-p.slots }
 func (p *program) explain(ctx context.Context, c call, err error, stderr *limited) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("run git %s: %w", c.args[0], context.Cause(ctx))
+	}
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		return err
 	}
 	failed := &gitError{command: c.args[0], said: printable(stderr.buf.Bytes()), err: err}
 	if dir := c.spaceNeeded(); dir != "" && full(dir) {

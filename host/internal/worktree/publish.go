@@ -15,7 +15,8 @@ import (
 	"github.com/drawspan/drawspan/host/fault"
 )
 
-// Publish puts the kept commit of an attempt into the operator's repository, if it is not there.
+// Publish puts the kept commit of an attempt, and the commits that its executor made, into the operator's
+// repository, if they are not there.
 func (w *Workspace) Publish(ctx context.Context, attemptID string) error {
 	if err := checkID(attemptID); err != nil {
 		return err
@@ -24,7 +25,14 @@ func (w *Workspace) Publish(ctx context.Context, attemptID string) error {
 	if err != nil {
 		return err
 	}
-	return w.publish(ctx, attemptID, commit, "")
+	if err := w.publish(ctx, RefPrefix+attemptID, commit, ""); err != nil {
+		return err
+	}
+	own, err := w.mirror.ref(CommitsPrefix + attemptID)
+	if err != nil || own == "" {
+		return err
+	}
+	return w.publish(ctx, CommitsPrefix+attemptID, own, "")
 }
 
 // kept is the commit of an attempt, as the mirror has it.
@@ -41,13 +49,13 @@ func (w *Workspace) kept(attemptID string) (string, error) {
 //
 // Single objects that no ref reaches yet may be collected by a git gc that runs there at the same time.
 // A pack with a keep file may not, so that is how they travel while one runs.
-func (w *Workspace) publish(ctx context.Context, attemptID, commit, objects string) error {
+func (w *Workspace) publish(ctx context.Context, ref, commit, objects string) error {
 	if err := w.check(); err != nil {
 		return err
 	}
 	put, err := w.hand(ctx, objects)
 	if err != nil {
-		return fmt.Errorf("hand objects of %s to the repository: %w", attemptID, err)
+		return fmt.Errorf("hand objects of %s to the repository: %w", ref, err)
 	}
 	whole, err := w.whole(ctx, commit)
 	if err != nil {
@@ -56,7 +64,7 @@ func (w *Workspace) publish(ctx context.Context, attemptID, commit, objects stri
 	done := false
 	if whole && !w.collecting() {
 		// A collection that began just now may take the objects away; then there is no ref.
-		done = w.point(ctx, attemptID, commit) == nil
+		done = w.point(ctx, ref, commit) == nil
 	}
 	if done && !w.collecting() && put.present(filepath.Join(w.origin.dir, "objects")) {
 		return nil
@@ -66,7 +74,7 @@ func (w *Workspace) publish(ctx context.Context, attemptID, commit, objects stri
 		return err
 	}
 	if !done {
-		err = w.point(ctx, attemptID, commit)
+		err = w.point(ctx, ref, commit)
 	}
 	return errors.Join(err, release())
 }
@@ -193,8 +201,7 @@ func protect(from, to string) (release func() error, err error) {
 }
 
 // point makes the ref of an attempt in the operator's repository. It is made once and never moved.
-func (w *Workspace) point(ctx context.Context, attemptID, commit string) error {
-	ref := RefPrefix + attemptID
+func (w *Workspace) point(ctx context.Context, ref, commit string) error {
 	_, err := w.trees.git.run(ctx, call{repo: w.origin, args: []string{
 		"update-ref", "--no-deref", ref, commit, strings.Repeat("0", len(commit)),
 	}})
