@@ -128,6 +128,7 @@ const (
 	EventLog              EventType = "log"
 	EventRaw              EventType = "raw.unparsed"
 	EventSandboxDenied    EventType = "host.sandbox.denied"
+	EventNetworkRequest   EventType = "host.network.request"
 	EventLeftover         EventType = "host.process.leftover"
 	EventBudgetExceeded   EventType = "host.budget.exceeded"
 	EventOutputTruncated  EventType = "host.output.truncated"
@@ -142,7 +143,7 @@ func EventTypes() []EventType {
 		EventPermissionAsked, EventPermissionSolved, EventQuestionAsked, EventQuestionAnswered,
 		EventUsage, EventRetry, EventError, EventModeChanged, EventSubagentStarted, EventSubagentEnded,
 		EventCompacted, EventLog, EventRaw,
-		EventSandboxDenied, EventLeftover, EventBudgetExceeded, EventOutputTruncated,
+		EventSandboxDenied, EventNetworkRequest, EventLeftover, EventBudgetExceeded, EventOutputTruncated,
 	}
 }
 

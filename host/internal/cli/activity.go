@@ -34,6 +34,8 @@ type streamData struct {
 	Tool    string `json:"tool"`
 	Syscall string `json:"syscall"`
 	Comm    string `json:"comm"`
+	Host    string `json:"host"`
+	Reason  string `json:"reason"`
 	Count   int64  `json:"count"`
 	Limit   int64  `json:"limit_bytes"`
 	Item    string `json:"-"`
@@ -98,7 +100,12 @@ func eventWords(kind string, d streamData) string {
 // hostWords is what the host itself saw.
 func hostWords(kind string, d streamData) string {
 	switch kind {
+	case "host.network.request":
+		return term.Line("reached " + firstOf(d.Host, "the network"))
 	case "host.sandbox.denied":
+		if d.Host != "" {
+			return term.Line(fmt.Sprintf("the proxy refused %s: %s", d.Host, firstOf(d.Reason, "not allowed")))
+		}
 		return term.Line(strings.TrimSpace(fmt.Sprintf("the kernel refused %s %s", firstOf(d.Syscall, "a call"), d.Comm)))
 	case "host.process.leftover":
 		return "processes were left behind"

@@ -164,7 +164,7 @@ func (p *page) evidence(ev evidence) {
 	}
 	p.facts(facts{
 		{"  commit", commit(ev.Commit)}, {"  kept as", term.Line(ev.Ref)}, {"  output", bytesOf(ev.Output) + cut},
-		{"  kernel refusals", some(ev.Violations)}, {"  left-over processes", some(int64(ev.Leftovers))},
+		{"  refused by the sandbox", some(ev.Violations)}, {"  left-over processes", some(int64(ev.Leftovers))},
 	})
 	if c := ev.Commits; c != nil && c.Refused != "" {
 		p.line("  its own commits were not taken over: " + firstLine(c.Refused))

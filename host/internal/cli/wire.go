@@ -27,7 +27,7 @@ func Program() App {
 func (o DaemonOptions) toDaemon() daemon.Options {
 	d := daemon.Options{
 		Source: o.Source, Host: o.Host, Socket: o.Socket, Libexec: o.Libexec, Lock: o.Lock, Version: o.Version, UID: o.UID,
-		Stderr: o.Stderr, Reload: o.Reload, Argv: os.Args, Environ: kept(),
+		Stderr: o.Stderr, Reload: o.Reload, Argv: os.Args, Environ: kept(), Variable: os.LookupEnv,
 	}
 	if o.Ready != nil {
 		d.Ready = func(r daemon.Ready) { o.Ready(r.Socket, r.Address) }

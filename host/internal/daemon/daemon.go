@@ -19,7 +19,6 @@ import (
 	"github.com/drawspan/drawspan/host/internal/event"
 	"github.com/drawspan/drawspan/host/internal/httpapi"
 	"github.com/drawspan/drawspan/host/internal/loader"
-	"github.com/drawspan/drawspan/host/internal/redact"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/store"
 	"github.com/drawspan/drawspan/host/internal/work"
@@ -40,7 +39,7 @@ type Daemon struct {
 	git       *worktree.Trees
 	trees     *treesPort
 	journals  journalsPort
-	redactor  *redact.Redactor
+	vault     *vault
 	box       *box
 	sandbox   *sandbox.Sandbox
 	loader    *loader.Loader
@@ -63,10 +62,10 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := asUser(o, l.cfg.Daemon.RunAs); err != nil {
+	if err := asUser(o, l.cfg.Daemon.RunAs, l.policy); err != nil {
 		return err
 	}
-	d := &Daemon{opt: o, started: began, bus: event.New(busQueue), stopping: make(chan struct{})}
+	d := &Daemon{opt: o, started: began, vault: newVault(o.Variable), bus: event.New(busQueue), stopping: make(chan struct{})}
 	d.loaded.Store(l)
 	serveErr := d.open(ctx)
 	if serveErr == nil {
@@ -110,10 +109,9 @@ func (d *Daemon) openState(_ context.Context, l *loaded) error {
 	return os.MkdirAll(filepath.Join(dir, "run"), 0o700)
 }
 
-// openLog puts the redactor in front of every line.
+// openLog puts the vault's mask in front of every line.
 func (d *Daemon) openLog(_ context.Context, l *loaded) error {
-	var err error
-	if d.redactor, err = redact.New(nil); err != nil {
+	if err := d.vault.learn(nil); err != nil {
 		return err
 	}
 	out := d.opt.Stderr
@@ -131,7 +129,7 @@ func (d *Daemon) openLog(_ context.Context, l *loaded) error {
 	}
 	d.log = hclog.New(&hclog.LoggerOptions{
 		Name: "drawspan", Level: hclog.LevelFromString(level), JSONFormat: l.cfg.Daemon.LogFormat == "json",
-		Output: d.redactor.Lines(out), TimeFormat: "2006-01-02T15:04:05.000Z0700",
+		Output: d.vault.lines(out), TimeFormat: "2006-01-02T15:04:05.000Z0700",
 	})
 	return nil
 }
@@ -155,7 +153,7 @@ func (d *Daemon) openTrees(ctx context.Context, l *loaded) error {
 	}
 	d.git, d.trees = git, newTreesPort(git, filepath.Join(l.cfg.Daemon.StateDir, "trees"), func() *sandbox.Sandbox { return d.sandbox })
 	d.closers = append(d.closers, func(context.Context) error { d.trees.closeAll(); return nil })
-	d.journals = journalsPort{dir: filepath.Join(l.cfg.Daemon.StateDir, "live"), mask: d.redactor, bus: d.bus}
+	d.journals = journalsPort{dir: filepath.Join(l.cfg.Daemon.StateDir, "live"), mask: d.vault, bus: d.bus}
 	return nil
 }
 
@@ -211,7 +209,7 @@ func (d *Daemon) openPlugins(_ context.Context, l *loaded) error {
 
 func (d *Daemon) openDispatch(ctx context.Context, l *loaded) error {
 	d.dispatch = dispatch.New(dispatch.Options{
-		Record: recordPort{d.store}, Trees: d.trees, Plugins: pluginsPort{d.loader}, Artifacts: artifactsPort{d.artifacts}, Journals: d.journals,
+		Record: recordPort{d.store}, Trees: d.trees, Plugins: d.pluginsPort(), Artifacts: artifactsPort{d.artifacts, d.vault}, Journals: d.journals,
 		Policy: l.policy, Version: d.opt.Version, Now: time.Now, Wake: d.bus.Wake, Log: d.log.Named("dispatch"),
 		ShutdownGrace: l.cfg.Daemon.ShutdownGrace,
 	})

@@ -1,10 +1,14 @@
 package daemon
 
 import (
+	"context"
 	"io"
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/drawspan/drawspan/config"
+	"github.com/drawspan/drawspan/host/internal/egress"
 	"github.com/drawspan/drawspan/host/internal/policy"
 )
 
@@ -24,6 +28,12 @@ type Options struct {
 	// user's name are added.
 	Argv    []string
 	Environ []string
+	// Variable looks a variable of the daemon's own environment up, for what the configuration passes on
+	// or hands in by name. Nil: there is none.
+	Variable func(name string) (string, bool)
+	// Resolver and Dial are how allowed hosts are found and reached; nil is this machine's way.
+	Resolver egress.Resolver
+	Dial     func(context.Context, netip.AddrPort) (net.Conn, error)
 	// Ready is called once, when the daemon serves. May be nil.
 	Ready func(Ready)
 	// Reload delivers requests to load the configuration again (SIGHUP). May be nil.

@@ -3,20 +3,39 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/internal/audit"
 	"github.com/drawspan/drawspan/host/internal/dispatch"
+	"github.com/drawspan/drawspan/host/internal/egress"
 	"github.com/drawspan/drawspan/host/internal/loader"
 	"github.com/drawspan/drawspan/host/internal/pluginlock"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/work"
+	"github.com/drawspan/drawspan/sdk"
 )
 
-// pluginsPort joins the loader to the dispatcher.
-type pluginsPort struct{ loader *loader.Loader }
+// pluginsPort joins the loader to the dispatcher. It hands credentials in and opens the way out, and
+// masks on the way back whatever a plugin says.
+type pluginsPort struct {
+	loader   *loader.Loader
+	vault    *vault
+	resolver egress.Resolver
+	dial     func(context.Context, netip.AddrPort) (net.Conn, error)
+	record   func(ctx context.Context, facts ...work.Mutation) error
+	log      hclog.Logger
+}
+
+func (d *Daemon) pluginsPort() pluginsPort {
+	return pluginsPort{loader: d.loader, vault: d.vault, resolver: d.opt.Resolver, dial: d.opt.Dial, record: d.record, log: d.log.Named("egress")}
+}
 
 func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plugin, error) {
 	mode := sandbox.TreeWritable
@@ -34,15 +53,34 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 			l.OnViolation(dispatch.Violation{Syscall: v.Name, PID: v.PID, Comm: v.Comm, Count: v.Count})
 		}
 	}
-	i, err := p.loader.Start(ctx, launch)
+	var err error
+	if launch.Secrets, err = p.vault.open(l.Policy); err != nil {
+		return nil, err
+	}
+	launch.Env = p.vault.pass(l.Policy)
+	out, err := p.outlet(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	return pluginPort{i}, nil
+	launch.OnListener = out.onListener()
+	i, err := p.loader.Start(ctx, launch)
+	if err != nil {
+		out.end()
+		return nil, p.vault.conceal(err)
+	}
+	go func() { // ends with the plugin
+		<-i.Done()
+		out.end()
+	}()
+	return pluginPort{i, p.vault, out}, nil
 }
 
 // pluginPort is one started plugin.
-type pluginPort struct{ *loader.Instance }
+type pluginPort struct {
+	*loader.Instance
+	vault  *vault
+	outlet *outlet
+}
 
 // Leftovers is how many processes were alive beside the plugin when it ended; asked after Stop.
 func (p pluginPort) Leftovers() int { return p.Instance.Exit().Leftovers }
@@ -50,8 +88,76 @@ func (p pluginPort) Leftovers() int { return p.Instance.Exit().Leftovers }
 // endWithin is how long a plugin that has answered may take to end by itself before it is killed.
 const endWithin = 500 * time.Millisecond
 
+// Stop also ends the plugin's way to the network, whether its death is proved or not.
 func (p pluginPort) Stop(ctx context.Context) (work.Death, error) {
-	return p.Instance.Stop(ctx, endWithin)
+	death, err := p.Instance.Stop(ctx, endWithin)
+	p.outlet.end()
+	return death, err
+}
+
+// Execute masks events and the result. Output is masked by the journal, which sees all of a stream.
+func (p pluginPort) Execute(ctx context.Context, a sdk.Attempt, sink func(context.Context, sdk.Event) error) (sdk.Result, error) {
+	result, err := p.Instance.Execute(ctx, a, func(ctx context.Context, e sdk.Event) error {
+		if len(e.Data) > 0 {
+			e.Data = p.vault.Mask(e.Data)
+		}
+		e.ItemID, e.Parent = p.vault.text(e.ItemID), p.vault.text(e.Parent)
+		return sink(ctx, e)
+	})
+	result.Summary, result.Message = p.vault.text(result.Summary), p.vault.text(result.Message)
+	result.Class, result.Signal, result.StopReason = p.vault.text(result.Class), p.vault.text(result.Signal), p.vault.text(result.StopReason)
+	return result, p.vault.conceal(err)
+}
+
+// Check masks the validator's output, which may cut a value in two, and its verdict.
+func (p pluginPort) Check(ctx context.Context, c sdk.Check, output func(stream string, b []byte) error) (sdk.Verdict, error) {
+	streams := map[string]io.WriteCloser{}
+	verdict, err := p.Instance.Check(ctx, c, func(stream string, b []byte) error {
+		if streams[stream] == nil {
+			streams[stream] = p.vault.Stream(pieces{stream, output})
+		}
+		_, err := streams[stream].Write(b)
+		return err
+	})
+	for _, name := range sortedKeys(streams) {
+		if closed := streams[name].Close(); err == nil {
+			err = closed
+		}
+	}
+	if err != nil {
+		return sdk.Verdict{}, p.vault.conceal(err)
+	}
+	return p.masked(verdict), nil
+}
+
+// pieces hands what is written to it on as output of a stream.
+type pieces struct {
+	stream string
+	output func(stream string, b []byte) error
+}
+
+func (p pieces) Write(b []byte) (int, error) {
+	if err := p.output(p.stream, b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+func (p pluginPort) masked(v sdk.Verdict) sdk.Verdict {
+	text := p.vault.text
+	v.Message = text(v.Message)
+	v.Findings = slices.Clone(v.Findings)
+	for i, f := range v.Findings {
+		f.Rule, f.Severity, f.Path = text(f.Rule), text(f.Severity), text(f.Path)
+		f.Message, f.Help, f.Fingerprint = text(f.Message), text(f.Help), text(f.Fingerprint)
+		v.Findings[i] = f
+	}
+	if v.Ran != nil {
+		ran := *v.Ran
+		ran.Signal, ran.Argv = text(ran.Signal), mapAll(ran.Argv, text)
+		v.Ran = &ran
+	}
+	return v
 }
 
 // lockState is what the lock file says of a plugin.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"io"
 
 	"github.com/drawspan/drawspan/host/internal/artifact"
 	"github.com/drawspan/drawspan/host/internal/dispatch"
@@ -55,23 +56,36 @@ func (p recordPort) OpenApprovals(ctx context.Context) ([]work.Approval, error) 
 	})
 }
 
-// artifactsPort joins the content store to the dispatcher.
-type artifactsPort struct{ *artifact.Store }
+// artifactsPort joins the content store to the dispatcher. Values of credentials are masked; nothing
+// else is, since a patch must stay what it is.
+type artifactsPort struct {
+	*artifact.Store
+	vault *vault
+}
 
 func (p artifactsPort) Create(limit int64) (dispatch.Blob, error) {
 	w, err := p.Store.Create(limit)
 	if err != nil {
 		return nil, err
 	}
-	return blobPort{w}, nil
+	return blobPort{w, p.vault.exactly(w)}, nil
 }
 
 func (artifactsPort) Small() int64           { return artifact.InlineLimit }
 func (artifactsPort) Digest(p []byte) string { return artifact.Digest(p) }
 
-type blobPort struct{ *artifact.Writer }
+type blobPort struct {
+	*artifact.Writer
+	masked io.WriteCloser
+}
+
+func (b blobPort) Write(p []byte) (int, error) { return b.masked.Write(p) }
 
 func (b blobPort) Seal() (string, int64, bool, error) {
+	if err := b.masked.Close(); err != nil {
+		b.Writer.Abort()
+		return "", 0, false, err
+	}
 	ref, err := b.Writer.Seal()
 	return ref.Digest, ref.Size, ref.Truncated, err
 }

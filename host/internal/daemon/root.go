@@ -6,11 +6,13 @@ import (
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/host/internal/work"
 )
 
 // asUser refuses root without run_as, and with it becomes that user: groups, gid and uid are dropped and
-// the program is executed anew, so that nothing of root's stays in the process.
-func asUser(o Options, name string) error {
+// the program is executed anew, so that nothing of root's stays in the process but the variables that the
+// policy names.
+func asUser(o Options, name string, p *work.Policy) error {
 	if o.UID != 0 {
 		if name != "" {
 			return fault.New(fault.ConfigInvalid, "run_as is set, but only root can become another user").Fix("remove run_as, or start as root")
@@ -29,6 +31,7 @@ func asUser(o Options, name string) error {
 		return fault.New(fault.RootRefused, "run_as names root").Fix("name an ordinary user")
 	}
 	env := append([]string{"HOME=" + home, "USER=" + name, "LOGNAME=" + name}, o.Environ...)
+	env = append(env, newVault(o.Variable).environment(p)...)
 	return sandbox.Become(sandbox.Identity{UID: uid, GID: gid}, o.Argv, env)
 }
 

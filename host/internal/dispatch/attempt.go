@@ -226,7 +226,7 @@ func (a *drive) prepare(ctx context.Context) error {
 	dev, ino := a.tree.Identity()
 	a.plugin, err = a.d.opt.Plugins.Start(ctx, Launch{
 		Kind: "executor", Name: a.ex.Plugin, Config: a.ex.Config, Policy: a.ex.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
-		Git: a.git, AttemptID: a.at.ID, OnViolation: a.violated,
+		Git: a.git, AttemptID: a.at.ID, OnViolation: a.violated, OnTraffic: a.requested,
 	})
 	if err != nil {
 		return fmt.Errorf("start executor: %w", err)
@@ -271,6 +271,18 @@ func (a *drive) violated(v Violation) {
 	err := a.journal.Append("host", sdk.Event{Type: sdk.EventSandboxDenied, Data: jsonOf(v)})
 	if err != nil {
 		a.d.opt.Log.Debug("violation not journalled", "attempt", a.at.ID, "error", err)
+	}
+}
+
+// requested takes a request to the network into the stream; a refused one counts as a violation.
+func (a *drive) requested(t Traffic) {
+	kind := sdk.EventNetworkRequest
+	if !t.Allowed {
+		a.violations.Add(1)
+		kind = sdk.EventSandboxDenied
+	}
+	if err := a.journal.Append("host", sdk.Event{Type: kind, Data: jsonOf(t)}); err != nil {
+		a.d.opt.Log.Debug("network request not journalled", "attempt", a.at.ID, "error", err)
 	}
 }
 

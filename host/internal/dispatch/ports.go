@@ -94,6 +94,20 @@ type Launch struct {
 	Sealed      bool // the tree is judged: a throw-away layer takes all writes
 	AttemptID   string
 	OnViolation func(Violation)
+	OnTraffic   func(Traffic) // nil: nobody listens
+}
+
+// Traffic is one request to the network, when it has ended. The plugin's Stop returns after the last.
+type Traffic struct {
+	Method  string `json:"method,omitempty"`
+	Host    string `json:"host"`
+	Port    uint16 `json:"port,omitempty"`
+	Address string `json:"address,omitempty"` // the one that was connected to
+	Allowed bool   `json:"allowed"`
+	Reason  string `json:"reason,omitempty"` // why it was refused, or failed
+	Up      int64  `json:"bytes_up"`
+	Down    int64  `json:"bytes_down"`
+	Millis  int64  `json:"duration_ms"`
 }
 
 // Violation is one thing the kernel refused.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 
 	"golang.org/x/sys/unix"
 
@@ -79,7 +80,10 @@ type Launch struct {
 	Dev, Ino    uint64       // the tree's pinned identity
 	Git         *sandbox.Git // the tree's git directory, nil for none
 	AttemptID   string       // for the log
+	Secrets     []sandbox.Secret
+	Env         []string // variables for the plugin; those of the protocol cannot be among them
 	OnViolation func(sandbox.Violation)
+	OnListener  func(net.Listener) // where the policy's network is a proxy; the callee closes it
 
 	describe bool // only to be asked what it is
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -93,8 +94,9 @@ func (r *confinedRunner) launchWith(ctx context.Context, p *pipes) (Process, err
 		Tree:    sandbox.Tree{Path: r.launch.Tree, Mode: r.launch.Mode, Dev: r.launch.Dev, Ino: r.launch.Ino},
 		Git:     r.launch.Git,
 		Binds:   []sandbox.Bind{{Host: r.room.path, Inside: r.room.inside, Mode: "rw"}},
-		Program: r.seal.file, Argv: []string{r.Name()}, Env: r.env,
-		Stdout: p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation,
+		Program: r.seal.file, Argv: []string{r.Name()}, Env: slices.Concat(r.launch.Env, r.env), // the last one counts
+		Secrets: r.launch.Secrets,
+		Stdout:  p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation, OnListener: r.launch.OnListener,
 	})
 	if err != nil {
 		return nil, err
