@@ -151,7 +151,7 @@ func (d *Daemon) openTrees(ctx context.Context, l *loaded) error {
 	if err != nil {
 		return err
 	}
-	d.git, d.trees = git, newTreesPort(git, filepath.Join(l.cfg.Daemon.StateDir, "trees"), func() *sandbox.Sandbox { return d.sandbox })
+	d.git, d.trees = git, newTreesPort(git, filepath.Join(l.cfg.Daemon.StateDir, "trees"), func() *sandbox.Sandbox { return d.sandbox }, d.log.Named("worktree"))
 	d.closers = append(d.closers, func(context.Context) error { d.trees.closeAll(); return nil })
 	d.journals = journalsPort{dir: filepath.Join(l.cfg.Daemon.StateDir, "live"), mask: d.vault, bus: d.bus}
 	return nil

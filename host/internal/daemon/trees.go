@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/dispatch"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
@@ -18,13 +20,14 @@ type treesPort struct {
 	trees *worktree.Trees
 	dir   string                  // of all trees
 	box   func() *sandbox.Sandbox // ready before the first attempt
+	log   hclog.Logger
 
 	mu       sync.Mutex
 	anchored map[string]*worktree.Workspace // by name and root
 }
 
-func newTreesPort(t *worktree.Trees, dir string, box func() *sandbox.Sandbox) *treesPort {
-	return &treesPort{trees: t, dir: dir, box: box, anchored: map[string]*worktree.Workspace{}}
+func newTreesPort(t *worktree.Trees, dir string, box func() *sandbox.Sandbox, log hclog.Logger) *treesPort {
+	return &treesPort{trees: t, dir: dir, box: box, log: log, anchored: map[string]*worktree.Workspace{}}
 }
 
 // repo is the anchored repository of a workspace. A root that was replaced since is anchored anew by the
