@@ -15,6 +15,10 @@ var environmentReaders = []string{"host/internal/cli", "sdk/plugin"}
 // talkers may print; everybody else logs or returns.
 var talkers = []string{"host/internal/cli", "scripts/..."}
 
+// gitRunners may run git: one room does, with the environment and flags that make hostile repositories
+// harmless. The bench measures git itself, on repositories that it made.
+var gitRunners = []string{"host/internal/worktree", "host/bench"}
+
 // habit is one thing that the house does not do, seen file by file.
 type habit func(t *tree, r *room, s *source) []string
 
@@ -32,8 +36,11 @@ func checkHabits(t *tree, rules []rule) []string {
 			for _, h := range habits {
 				bad = append(bad, h(t, r, s)...)
 			}
-			if !startsProcesses(rules, dir) {
+			switch {
+			case !startsProcesses(rules, dir):
 				bad = append(bad, noHiddenExec(t, r, s)...)
+			case !mayDo(dir, gitRunners):
+				bad = append(bad, noGit(t, r, s)...)
 			}
 		}
 		bad = append(bad, mutableVars(t, r)...)
@@ -71,6 +78,26 @@ func because(found []string, why string) []string {
 		found[i] += " " + why
 	}
 	return found
+}
+
+// noGit refuses the name of the git program in a room that starts processes.
+func noGit(t *tree, _ *room, s *source) []string {
+	if s.test {
+		return nil
+	}
+	var bad []string
+	ast.Inspect(s.ast, func(n ast.Node) bool {
+		lit, ok := n.(*ast.BasicLit)
+		if !ok || lit.Kind != token.STRING {
+			return true
+		}
+		text := strings.Trim(lit.Value, "`\"")
+		if text == "git" || strings.HasSuffix(text, "/git") {
+			bad = append(bad, t.at(lit.Pos())+": git is run by host/internal/worktree alone")
+		}
+		return true
+	})
+	return bad
 }
 
 func noSleepInTests(t *tree, _ *room, s *source) []string {

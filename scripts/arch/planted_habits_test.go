@@ -76,6 +76,20 @@ func pause() { time.Sleep(1); _ = os.Remove("c") }
 		"room/room_test.go:10: a call's result is thrown away")
 }
 
+func TestOnlyOneRoomRunsGit(t *testing.T) {
+	runs := `package room
+
+import "os/exec"
+
+var argv = []string{"git", "/usr/bin/git", "git is a word here", ".gitignore"}
+
+func run() error { return exec.Command(argv[0]).Run() }
+`
+	tr := planted(t, map[string]string{"room/room.go": runs, "host/internal/worktree/git.go": runs, "room/room_test.go": runs})
+	rules, _ := parseRules("room: os/exec\nhost/internal/worktree: os/exec\n")
+	wantOnly(t, checkHabits(tr, rules), "room/room.go:5: git is run by", "room/room.go:5: git is run by")
+}
+
 func TestGoodHabitsPass(t *testing.T) {
 	tr := planted(t, map[string]string{
 		"main/main.go": `package main

@@ -146,15 +146,21 @@ func (r repo) emptyTree() string {
 	return emptyTreeSHA1
 }
 
-// environ is the whole environment of a git process.
-func (p *program) environ(c call) []string {
-	env := []string{
-		"LC_ALL=C", "PATH=/usr/bin:/bin", "HOME=" + p.empty, "XDG_CONFIG_HOME=" + p.empty, "TZ=UTC",
+// quiet is the environment of every git process, with a home where nothing is.
+func quiet(home string) []string {
+	return []string{
+		"LC_ALL=C", "PATH=/usr/bin:/bin", "HOME=" + home, "XDG_CONFIG_HOME=" + home, "TZ=UTC",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_ATTR_NOSYSTEM=1", "GIT_OPTIONAL_LOCKS=0",
 		"GIT_TERMINAL_PROMPT=0", "GIT_NO_REPLACE_OBJECTS=1", "GIT_LITERAL_PATHSPECS=1", "GIT_NO_LAZY_FETCH=1",
+		"GIT_ALLOW_PROTOCOL=", "GIT_PROTOCOL_FROM_USER=0", // no configuration allows a transport
 		"GIT_GRAFT_FILE=/dev/null", "GIT_ASKPASS=/bin/false", "SSH_ASKPASS=/bin/false",
 		"GIT_COMMITTER_NAME=" + identityName, "GIT_COMMITTER_EMAIL=" + identityEmail,
 	}
+}
+
+// environ is the whole environment of a git process.
+func (p *program) environ(c call) []string {
+	env := quiet(p.empty)
 	if c.repo.dir != "" {
 		env = append(env, "GIT_DIR="+c.repo.dir, "GIT_COMMON_DIR="+c.repo.dir)
 		if p.minor >= 41 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 
 	"github.com/drawspan/drawspan/host/fault"
 )
@@ -30,18 +31,17 @@ func Init(ctx context.Context, path, dir string) error {
 	)
 }
 
-// sample runs git on a repository of the caller's own, with nothing of the environment.
+// sample runs git on a repository of the caller's own, guarded like every other; only that one may be
+// copied by git itself.
 func sample(ctx context.Context, path string, calls ...[]string) error {
 	git, err := locateGit(Options{Path: path})
 	if err != nil {
 		return err
 	}
+	own := []string{"-c", "safe.directory=*", "-c", "protocol.file.allow=always", "-c", "advice.detachedHead=false"}
 	for _, args := range calls {
-		cmd := exec.CommandContext(ctx, git, append([]string{"-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"}, args...)...)
-		cmd.Env = []string{
-			"PATH=" + path, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0",
-			"GIT_AUTHOR_NAME=drawspan", "GIT_AUTHOR_EMAIL=drawspan@localhost", "GIT_COMMITTER_NAME=drawspan", "GIT_COMMITTER_EMAIL=drawspan@localhost",
-		}
+		cmd := exec.CommandContext(ctx, git, slices.Concat(guards, own, args)...)
+		cmd.Env = append(quiet(os.DevNull), "GIT_ALLOW_PROTOCOL=file", "GIT_AUTHOR_NAME="+identityName, "GIT_AUTHOR_EMAIL="+identityEmail)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fault.Wrap(err, fault.WorkspaceUnusable, "git %s failed: %s", args[0], printable(bytes.TrimSpace(out)))
 		}
