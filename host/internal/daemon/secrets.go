@@ -21,7 +21,7 @@ import (
 )
 
 // maxKnown bounds how many values are masked; those that were handed in first are forgotten first.
-const maxKnown = 512
+const maxKnown = 128
 
 // vault reads the values of credentials for launches, and masks every value that it ever read, whoever
 // writes it.
