@@ -1,10 +1,12 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -61,21 +63,20 @@ var badOnes = []bad{
 
 	// What this version does not enforce.
 	{"retention", "top", "daemon {\n  retention {\n    bodies = \"1d\"\n  }\n}\n", []string{"not_supported_yet 16:3"}, "leave the block out"},
-	{"memory", "sandbox", "  limits {\n    memory = \"4GiB\"\n  }", []string{"not_supported_yet 5:5"}, "leave it out"},
-	{"a network", "sandbox", "  network {\n    mode = \"proxy\"\n  }", []string{"not_supported_yet 4:3"}, "no network"},
-	{"a network as a key", "sandbox", "  network = \"none\"", []string{"not_supported_yet 4:3"}, "no network"},
-	{"a credential", "sandbox", "  credential \"x\" {}", []string{"not_supported_yet 4:3"}, ""},
-	{"writable paths", "sandbox", "  filesystem {\n    write = [\"/x\"]\n  }", []string{"not_supported_yet 5:5"}, "only the worktree"},
-	{"passed variables", "sandbox", "  env {\n    pass = [\"LANG\"]\n  }", []string{"not_supported_yet 5:5"}, "use set"},
+	{"a network as a key", "sandbox", "  network = \"none\"", []string{"unknown_attribute 4:3"}, "write it as a block: network"},
+	{"a credential broker", "sandbox", "  credential \"x\" {\n    from_env = \"X\"\n    deliver = \"broker\"\n  }", []string{"not_supported_yet 6:15"}, "model gateway"},
+	{"a back-end of another system", "sandbox", "  backend = \"seatbelt\"", []string{"not_supported_yet 4:13"}, "auto"},
+	{"a runner from outside", "sandbox", "  backend = \"external\"", []string{"not_supported_yet 4:13"}, "auto"},
+	{"another home", "sandbox", "  filesystem {\n    home = \"ephemeral\"\n  }", []string{"not_supported_yet 5:5"}, "private"},
+	{"a toolchain by path", "sandbox", "  filesystem {\n    toolchain = [\"/opt/x\"]\n  }", []string{"not_supported_yet 5:5"}, "use read"},
+	{"tmp among the files", "sandbox", "  filesystem {\n    tmp = \"1GiB\"\n  }", []string{"not_supported_yet 5:5"}, "limits"},
 	{"a source", "top", "plugin \"executor-x\" {\n  dir = \"~/src\"\n  source = \"https://x\"\n}\n", []string{"not_supported_yet 17:3"}, "plugin lock"},
 	{"permissions", "executor", "  permissions {\n    allow = [\"read\"]\n  }", []string{"not_supported_yet 8:3"}, "use questions"},
 	{"tokens", "workspace", "  budget {\n    tokens = 4\n  }", []string{"not_supported_yet 15:5"}, "use wall"},
 	{"share", "workspace", "  share \"home\" {}", []string{"not_supported_yet 14:3"}, "nothing is shared"},
 	{"relay", "top", "relay \"home\" {\n  url = \"x\"\n}\n", []string{"not_supported_yet 15:1"}, "leave the block out"},
 	{"client", "top", "client \"x\" {}\n", []string{"not_supported_yet 15:1"}, "leave the block out"},
-	{"strict", "sandbox", "  level = \"strict\"", []string{"not_supported_yet 4:11"}, `"isolated"`},
-	{"strict that degrades without floor", "sandbox", "  level = \"strict\"\n  on_shortfall = \"degrade\"", []string{"not_supported_yet 4:11"}, "floor"},
-	{"vm", "sandbox", "  level = \"vm\"\n  on_shortfall = \"degrade\"\n  floor = \"isolated\"", []string{"not_supported_yet 4:11"}, `"isolated"`},
+	{"vm", "sandbox", "  level = \"vm\"\n  on_shortfall = \"degrade\"\n  floor = \"isolated\"", []string{"not_supported_yet 4:11"}, `"strict"`},
 	{"another toolchain", "sandbox", "  toolchain \"rust\" {}", []string{"not_supported_yet 4:13"}, "filesystem"},
 	{"for", "top", "locals {\n  a = [for x in [1]: x]\n}\n", []string{"not_supported_yet 16:8"}, "write the elements out"},
 	{"for in a template", "top", "locals {\n  a = \"%{ for x in [1] }a%{ endfor }\"\n}\n", []string{"not_supported_yet 16:11"}, "write the elements out"},
@@ -163,6 +164,77 @@ var badOnes = []bad{
 	{"off that degrades", "sandbox", "  level = \"off\"\n  accept_unsandboxed = true\n  on_shortfall = \"degrade\"", []string{"no_effect 6:18"}, ""},
 	{"a variable with a bad name", "sandbox", "  env {\n    set = { \"A-B\" = \"1\" }\n  }", []string{"invalid_name 5:13"}, ""},
 	{"a reserved variable", "sandbox", "  env {\n    set = { DRAWSPAN_X = \"1\" }\n  }", []string{"invalid_name 5:13"}, ""},
+	{"off with a back-end", "sandbox", "  level = \"off\"\n  accept_unsandboxed = true\n  backend = \"bwrap\"", []string{"no_effect 6:13"}, "leave it out"},
+	{"off with protection", "sandbox", "  level = \"off\"\n  accept_unsandboxed = true\n  filesystem {\n    protect = [\"x\"]\n  }", []string{"no_effect 7:15"}, "leave it out"},
+	{"off with a proxy", "sandbox", "  level = \"off\"\n  accept_unsandboxed = true\n  network {\n    mode = \"proxy\"\n  }", []string{"no_effect 7:12"}, `"host"`},
+	{"off with an allow list", "sandbox", "  level = \"off\"\n  accept_unsandboxed = true\n  network {\n    allow = [\"a.example\"]\n  }", []string{"no_effect 7:13"}, "leave it out"},
+	{"a back-end that is too weak", "sandbox", "  level = \"isolated\"\n  backend = \"landlock\"", []string{"invalid_value 5:13"}, `"auto"`},
+	{"a back-end below the floor", "sandbox", "  level = \"strict\"\n  on_shortfall = \"degrade\"\n  floor = \"isolated\"\n  backend = \"landlock\"", []string{"invalid_value 7:13"}, `"guarded"`},
+	{"no such back-end", "sandbox", "  backend = \"docker\"", []string{"invalid_value 4:13"}, "bwrap"},
+	{"no such import", "sandbox", "  git {\n    import = \"bundle\"\n  }", []string{"invalid_value 5:14"}, "pack, none"},
+	{"no such treatment", "sandbox", "  filesystem {\n    sensitive = \"ignore\"\n  }", []string{"invalid_value 5:17"}, "flag, hold, deny"},
+	{"memory without unit", "sandbox", "  limits {\n    memory = 4096\n  }", []string{"wrong_type 5:14"}, ""},
+	{"too little memory", "sandbox", "  limits {\n    memory = \"1MiB\"\n  }", []string{"invalid_value 5:14"}, "from 16MiB"},
+	{"too little disk", "sandbox", "  limits {\n    disk = \"1KiB\"\n  }", []string{"invalid_value 5:12"}, "from 1MiB"},
+	{"no processor", "sandbox", "  limits {\n    cpus = 0\n  }", []string{"invalid_value 5:12"}, "from 1 to"},
+	{"half a processor", "sandbox", "  limits {\n    cpus = 0.5\n  }", []string{"invalid_value 5:12"}, ""},
+	{"a processor share", "sandbox", "  limits {\n    cpu = 2\n  }", []string{"unknown_attribute 5:5"}, `did you mean "cpus"?`},
+	{"no processor time", "sandbox", "  limits {\n    cpu_time = \"0s\"\n  }", []string{"invalid_value 5:16"}, "from 1s"},
+
+	// What may be reached.
+	{"no such mode", "sandbox", "  network {\n    mode = \"open\"\n  }", []string{"invalid_value 5:12"}, "none, proxy, host"},
+	{"a proxy for nothing", "sandbox", "  network {\n    mode = \"proxy\"\n  }", []string{"missing_attribute 5:12"}, "allow = "},
+	{"a proxy for an empty list", "sandbox", "  network {\n    mode = \"proxy\"\n    allow = []\n  }", []string{"invalid_value 6:13"}, "name what"},
+	{"an allow list without proxy", "sandbox", "  network {\n    allow = [\"a.example\"]\n  }", []string{"no_effect 5:13"}, `mode = "proxy"`},
+	{"an allow list of the machine's network", "sandbox", "  level = \"guarded\"\n  network {\n    mode = \"host\"\n    allow = [\"a.example\"]\n  }", []string{"no_effect 7:13"}, `mode = "proxy"`},
+	{"private addresses without proxy", "sandbox", "  network {\n    private_addresses = true\n  }", []string{"no_effect 5:25"}, `mode = "proxy"`},
+	{"the machine's network", "sandbox", "  network {\n    mode = \"host\"\n  }", []string{"invalid_value 5:12"}, `level = "guarded"`},
+	{"the machine's network at a lower floor", "sandbox", "  level = \"strict\"\n  on_shortfall = \"degrade\"\n  floor = \"guarded\"\n  network {\n    mode = \"host\"\n  }", []string{"invalid_value 8:12"}, `level = "guarded"`},
+	{"one host twice", "sandbox", "  network {\n    mode = \"proxy\"\n    allow = [\"a.example\", \"a.example\"]\n  }", []string{"invalid_value 6:27"}, "keep one"},
+	{"a call that never", "sandbox", "  syscalls {\n    allow = [\"ptrace\", \"mount\"]\n  }", []string{"exposes_host 5:24"}, "ptrace"},
+	{"namespaces by call", "sandbox", "  syscalls {\n    allow = [\"unshare\"]\n  }", []string{"exposes_host 5:14"}, "ptrace"},
+	{"keys by call", "sandbox", "  syscalls {\n    allow = [\"keyctl\"]\n  }", []string{"exposes_host 5:14"}, "ptrace"},
+	{"a call that is not refused", "sandbox", "  syscalls {\n    allow = [\"read\"]\n  }", []string{"unknown_reference 5:14"}, "kcmp, process_vm_readv"},
+	{"a misspelt call", "sandbox", "  syscalls {\n    allow = [\"ptrce\"]\n  }", []string{"unknown_reference 5:14"}, `did you mean "ptrace"?`},
+
+	// What is protected.
+	{"protection above", "sandbox", "  filesystem {\n    protect = [\"a\", \"../x\"]\n  }", []string{"outside_root 5:21"}, "relative"},
+	{"protection of a climb", "sandbox", "  filesystem {\n    protect = [\"a/../b\"]\n  }", []string{"outside_root 5:16"}, "without .."},
+	{"protection of the machine", "sandbox", "  filesystem {\n    protect = [\"/etc\"]\n  }", []string{"outside_root 5:16"}, "relative"},
+	{"protection of everything", "sandbox", "  filesystem {\n    protect = [\".\"]\n  }", []string{"outside_root 5:16"}, ""},
+	{"protection of nothing", "sandbox", "  filesystem {\n    protect = [\"\"]\n  }", []string{"outside_root 5:16"}, ""},
+	{"protection by glob", "sandbox", "  filesystem {\n    protect = [\"*.json\"]\n  }", []string{"invalid_glob 5:16"}, "forbid"},
+	{"protection with a slash", "sandbox", "  filesystem {\n    protect = [\".vscode/\"]\n  }", []string{"invalid_value 5:16"}, `write ".vscode"`},
+	{"protection of git's files", "sandbox", "  filesystem {\n    protect = [\".git/config\"]\n  }", []string{"no_effect 5:16"}, "leave it out"},
+	{"too much protection", "sandbox", "  filesystem {\n    protect = split(\",\", \"" + strings.Join(numbered("p", 65), ",") + "\")\n  }", []string{"too_large 5:15"}, ""},
+
+	// What is handed in.
+	{"a loader's variable", "sandbox", "  env {\n    pass = [\"LANG\", \"LD_PRELOAD\"]\n  }", []string{"invalid_name 5:21"}, "set"},
+	{"the shell's start file", "sandbox", "  env {\n    pass = [\"BASH_ENV\"]\n  }", []string{"invalid_name 5:13"}, ""},
+	{"git's variables", "sandbox", "  env {\n    pass = [\"GIT_DIR\"]\n  }", []string{"invalid_name 5:13"}, "git inside"},
+	{"the key agent", "sandbox", "  env {\n    pass = [\"SSH_AUTH_SOCK\"]\n  }", []string{"invalid_name 5:13"}, "not reachable"},
+	{"the session bus", "sandbox", "  env {\n    pass = [\"DBUS_SESSION_BUS_ADDRESS\"]\n  }", []string{"invalid_name 5:13"}, "not reachable"},
+	{"the daemon's variables", "sandbox", "  env {\n    pass = [\"DRAWSPAN_TOKEN\"]\n  }", []string{"invalid_name 5:13"}, ""},
+	{"the sandbox's variables", "sandbox", "  env {\n    pass = [\"PATH\"]\n  }", []string{"invalid_name 5:13"}, ""},
+	{"a proxy's variable", "sandbox", "  env {\n    pass = [\"https_proxy\"]\n  }", []string{"invalid_name 5:13"}, "network"},
+	{"a secret as a variable", "sandbox", "  env {\n    pass = [\"ANTHROPIC_API_KEY\"]\n  }", []string{"invalid_name 5:13"}, `credential "anthropic_api_key" { from_env = "ANTHROPIC_API_KEY" }`},
+	{"variables by pattern", "sandbox", "  env {\n    pass = [\"LC_*\"]\n  }", []string{"invalid_name 5:13"}, "name each"},
+	{"a variable with its value", "sandbox", "  env {\n    pass = [\"LANG=C\"]\n  }", []string{"invalid_name 5:13"}, "values go into set"},
+	{"a variable set and passed", "sandbox", "  env {\n    set = { LANG = \"C\" }\n    pass = [\"LANG\"]\n  }", []string{"duplicate_attribute 6:13"}, "keep one"},
+	{"a credential from nowhere", "sandbox", "  credential \"x\" {}", []string{"missing_attribute 4:3"}, "from_env"},
+	{"a credential from two places", "sandbox", "  credential \"x\" {\n    from_env = \"X\"\n    from_file = \"~/nothing-there\"\n  }", []string{"duplicate_attribute 6:17"}, "keep one"},
+	{"a credential twice", "sandbox", "  credential \"x\" {\n    from_env = \"X\"\n  }\n  credential \"x\" {\n    from_env = \"Y\"\n  }", []string{"duplicate_block 7:14"}, "rename"},
+	{"a credential's value", "sandbox", "  credential \"x\" {\n    from_env = \"sk-1234\"\n  }", []string{"invalid_name 5:16"}, "without $"},
+	{"a credential of the daemon", "sandbox", "  credential \"x\" {\n    from_env = \"DRAWSPAN_TOKEN\"\n  }", []string{"invalid_name 5:16"}, ""},
+	{"a credential with a file's value", "sandbox", "  credential \"x\" {\n    value = \"v\"\n  }", []string{"missing_attribute 4:3", "unknown_attribute 5:5"}, ""},
+	{"no such delivery", "sandbox", "  credential \"x\" {\n    from_env = \"X\"\n    deliver = \"argv\"\n  }", []string{"invalid_value 6:15"}, "env, file"},
+	{"a credential over PATH", "sandbox", "  credential \"x\" {\n    from_env = \"X\"\n    variable = \"PATH\"\n  }", []string{"invalid_name 6:16"}, "another"},
+	{"a credential for the loader", "sandbox", "  credential \"x\" {\n    from_env = \"LD_PRELOAD\"\n  }", []string{"invalid_name 4:3"}, "another"},
+	{"a credential without a usable name", "sandbox", "  credential \"7up\" {\n    from_env = \"X\"\n    deliver = \"file\"\n  }", []string{"invalid_name 4:3"}, "variable = "},
+	{"a credential over a set variable", "sandbox", "  env {\n    set = { X = \"1\" }\n  }\n  credential \"x\" {\n    from_env = \"X\"\n  }", []string{"duplicate_attribute 7:3"}, "another"},
+	{"a credential over a passed variable", "sandbox", "  env {\n    pass = [\"X\"]\n  }\n  credential \"x\" {\n    from_env = \"X\"\n  }", []string{"duplicate_attribute 7:3"}, "another"},
+	{"two credentials for one variable", "sandbox", "  credential \"a-b\" {\n    from_env = \"X\"\n  }\n  credential \"y\" {\n    from_env = \"Y\"\n    variable = \"X\"\n  }", []string{"duplicate_attribute 9:16"}, "another"},
+	{"a variable for a table", "sandbox", "  credential \"x\" {\n    from_env = [\"X\"]\n  }", []string{"wrong_type 5:16"}, ""},
 	{"root as the user", "top", "daemon {\n  run_as = \"root\"\n}\n", []string{"invalid_value 16:12"}, "unprivileged"},
 	{"no user name", "top", "daemon {\n  run_as = \"a b\"\n}\n", []string{"invalid_name 16:12"}, ""},
 	{"the version of tomorrow", "whole", "version = 2\nnonsense = 1\n", []string{"version_unsupported 1:11"}, "version = 1"},
@@ -170,6 +242,14 @@ var badOnes = []bad{
 	{"a version with a reference", "whole", strings.Replace(minimal, "version = 1\n", "version = var.x\n", 1), []string{"version_unsupported 1:11"}, "version = 1"},
 	{"half a file", "whole", "version = 1\ndaemon {\n", []string{"syntax 2:8"}, ""},
 	{"two syntax errors", "whole", "version = 1\na = = 1\nb = ]\n", []string{"syntax 2:5"}, ""},
+}
+
+func numbered(prefix string, n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprint(prefix, i))
+	}
+	return out
 }
 
 func TestEveryBadConfigurationIsRefusedAtItsPlace(t *testing.T) {
@@ -220,6 +300,48 @@ var badPaths = []bad{
 	{"reading the record", "read", "~/.local", []string{"state_dir_overlap 5:13"}, ""},
 	{"reading a relative path", "read", "etc", []string{"path_not_absolute 5:13"}, ""},
 	{"reading through a symlink", "read", "~/src/link", []string{"path_is_symlink 5:13"}, ""},
+	{"reading what the sandbox has itself", "read", "/etc", []string{"invalid_value 5:13"}, ""},
+	{"reading a socket", "read", "{}/home/src/socket", []string{"exposes_host 5:13"}, "leave it out"},
+	{"writing to the machine", "write", "/", []string{"exposes_host 5:14"}, ""},
+	{"writing to home", "write", "~", []string{"exposes_host 5:14"}, "directories in it"},
+	{"writing to what holds home", "write", "{}", []string{"exposes_host 5:14"}, "directories in it"},
+	{"writing to the record", "write", "~/.local/state/drawspan", []string{"state_dir_overlap 5:14"}, "move one"},
+	{"writing into the record", "write", "~/.local/state/drawspan/x", []string{"state_dir_overlap 5:14"}, "move one"},
+	{"writing to what holds the record", "write", "~/.local", []string{"state_dir_overlap 5:14"}, "move one"},
+	{"writing to the trees", "write", "~/.local/state/drawspan/trees", []string{"state_dir_overlap 5:14"}, "move one"},
+	{"writing to one tree", "write", "~/.local/state/drawspan/trees/a1", []string{"state_dir_overlap 5:14"}, "move one"},
+	{"writing to the socket's directory", "write", "~/.local/state/drawspan/run", []string{"state_dir_overlap 5:14"}, "move one"},
+	{"writing to the socket", "write", "~/.local/state/drawspan/run/drawspan.sock", []string{"exposes_host 5:14"}, ""},
+	{"writing to a socket", "write", "{}/home/src/socket", []string{"exposes_host 5:14"}, "leave it out"},
+	{"writing to a pipe", "write", "{}/home/src/pipe", []string{"exposes_host 5:14"}, "leave it out"},
+	{"writing to the running system", "write", "/run", []string{"exposes_host 5:14"}, ""},
+	{"writing to a device", "write", "/dev/null", []string{"exposes_host 5:14"}, ""},
+	{"writing to kernel settings", "write", "/proc/sys", []string{"exposes_host 5:14"}, ""},
+	{"writing to programs", "write", "/usr/lib", []string{"exposes_host 5:14"}, "of your own"},
+	{"writing to the system's settings", "write", "/etc", []string{"invalid_value 5:14"}, ""},
+	{"writing through a symlink", "write", "~/src/link", []string{"path_is_symlink 5:14"}, "{}/home/src/api"},
+	{"writing to what climbs", "write", "~/src/../src", []string{"outside_root 5:14"}, ""},
+	{"writing to what is not there", "write", "~/none", []string{"path_missing 5:14"}, ""},
+	{"writing to a relative path", "write", "data", []string{"path_not_absolute 5:14"}, ""},
+	{"writing to a workspace", "write", "~/src/api", []string{"repository_overlap 5:14"}, "worktree is writable"},
+	{"writing into a workspace", "write", "~/src/api/sub", []string{"repository_overlap 5:14"}, "worktree is writable"},
+	{"writing to what holds a workspace", "write", "~/src", []string{"repository_overlap 5:14"}, "worktree is writable"},
+	{"writing to another repository", "write", "~/other/deep/dir", []string{"repository_overlap 5:14"}, "worktree is writable"},
+	{"writing to git's own directory", "write", "~/other/.git/hooks", []string{"repository_overlap 5:14"}, "worktree is writable"},
+	{"writing to the configuration", "write", "{}/drawspan.hcl", []string{"exposes_host 5:14"}, "without it"},
+	{"writing to the lock file", "write", "{}/drawspan.lock.hcl", []string{"exposes_host 5:14"}, "leave it out"},
+	{"writing to the shell's start", "write", "~/.bashrc", []string{"exposes_host 5:14"}, "only holds data"},
+	{"writing to keys", "write", "~/.ssh", []string{"exposes_host 5:14"}, "only holds data"},
+	{"writing to what holds git's settings", "write", "~/.config", []string{"exposes_host 5:14"}, "only holds data"},
+	{"a secret in the state directory", "secret", "~/.local/state/drawspan/x/secret", []string{"state_dir_overlap 5:17"}, "move one"},
+	{"a secret that will be in the state directory", "secret", "~/.local/state/drawspan/none", []string{"path_missing 5:17", "state_dir_overlap 5:17"}, ""},
+	{"a secret in a workspace", "secret", "~/src/api/secret", []string{"repository_overlap 5:17"}, "out of the repository"},
+	{"a secret behind a symlink", "secret", "~/linked-secret", []string{"path_is_symlink 5:17"}, ""},
+	{"a secret that others read", "secret", "~/open-secret", []string{"exposes_host 5:17"}, "chmod 600"},
+	{"a secret that is a directory", "secret", "~/other", []string{"invalid_value 5:17"}, "a file"},
+	{"a secret of the kernel's making", "secret", "/proc/self/environ", []string{"exposes_host 5:17"}, ""},
+	{"a secret that is relative", "secret", "secret", []string{"path_not_absolute 5:17"}, ""},
+	{"a secret that a sandbox writes", "both", "~/other-data", []string{"exposes_host 8:17"}, "elsewhere"},
 	{"a go root that is not there", "go", "/nowhere/go", []string{"path_missing 5:12"}, ""},
 	{"a state directory that is relative", "state", "state", []string{"path_not_absolute 16:15"}, "{}/state"},
 	{"the whole machine as state", "state", "/", []string{"state_dir_overlap 11:15", "invalid_value 16:15"}, ""},
@@ -235,6 +357,15 @@ var pathSlots = map[string]func(p string) bad{
 	"read": func(p string) bad {
 		return bad{where: "sandbox", text: "  filesystem {\n    read = [\"" + p + "\"]\n  }"}
 	},
+	"write": func(p string) bad {
+		return bad{where: "sandbox", text: "  filesystem {\n    write = [\"" + p + "\"]\n  }"}
+	},
+	"secret": func(p string) bad {
+		return bad{where: "sandbox", text: "  credential \"x\" {\n    from_file = \"" + p + "\"\n  }"}
+	},
+	"both": func(p string) bad {
+		return bad{where: "sandbox", text: "  filesystem {\n    write = [\"" + p + "\"]\n  }\n  credential \"x\" {\n    from_file = \"" + p + "/secret\"\n  }"}
+	},
 	"go": func(p string) bad {
 		return bad{where: "sandbox", text: "  toolchain \"go\" {\n    root = \"" + p + "\"\n  }"}
 	},
@@ -249,12 +380,51 @@ var pathSlots = map[string]func(p string) bad{
 	},
 }
 
+// bindSocket makes a unix socket whatever the length of its path.
+func bindSocket(t *testing.T, path string) {
+	t.Helper()
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	name := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestPathsCannotLeadElsewhere(t *testing.T) {
 	w := newWorld(t)
 	w.write("home/src/file", "")
 	w.write("home/src/api/sub/x", "")
-	w.mkdir("home/.local/state/drawspan/x")
-	for link, to := range map[string]string{"home/src/link": "api", "linked": "home", "home/src/api/escape": "../web"} {
+	for _, dir := range []string{
+		"home/.local/state/drawspan/x", "home/.local/state/drawspan/run", "home/.local/state/drawspan/trees/a1",
+		"home/other/.git/hooks", "home/other/deep/dir", "home/.ssh", "home/.config",
+	} {
+		w.mkdir(dir)
+	}
+	for _, file := range []string{"home/.bashrc", "home/open-secret", "drawspan.lock.hcl"} {
+		w.write(file, "")
+	}
+	for _, file := range []string{"home/.local/state/drawspan/x/secret", "home/src/api/secret", "home/secret", "home/other-data/secret"} {
+		w.write(file, "")
+		if err := os.Chmod(filepath.Join(w.dir, file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, socket := range []string{"home/src/socket", "home/.local/state/drawspan/run/drawspan.sock"} {
+		bindSocket(t, filepath.Join(w.dir, socket))
+	}
+	if err := syscall.Mkfifo(filepath.Join(w.dir, "home/src/pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"home/src/link": "api", "linked": "home", "home/linked-secret": "secret", "home/src/api/escape": "../web"} {
 		if err := os.Symlink(to, filepath.Join(w.dir, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -332,7 +502,7 @@ func TestS46_OnlyLoopbackAddressesAreListenedOn(t *testing.T) {
 func TestEveryCodeIsProvoked(t *testing.T) {
 	seen := map[string]bool{
 		// Provoked by tests of their own, or by the policy compiler.
-		codeEncoding: true, codeTooLarge: true, codeTooMany: true, codeUnreadable: true, codeNoFiles: true, codeToolchain: true,
+		codeEncoding: true, codeTooLarge: true, codeTooMany: true, codeUnreadable: true, codeNoFiles: true, codeToolchain: true, codeHost: true,
 		codeSharedRoot: true, codeNotLoopback: true,
 	}
 	for _, b := range append(slices.Clone(badOnes), badPaths...) {

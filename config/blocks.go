@@ -77,7 +77,25 @@ func (d *decoder) sandbox(o Origin, name string, b *hcl.Block) *Sandbox {
 		}
 		s.Toolchains = append(s.Toolchains, t)
 	}
+	d.credentials(s, p.blocks("credential"))
 	return s
+}
+
+func (d *decoder) credentials(s *Sandbox, blocks []*hcl.Block) {
+	first := map[string]Range{}
+	for i, b := range blocks {
+		if i >= maxCredentials {
+			d.rep.at(from(b.DefRange), problem{code: codeTooLarge, summary: fmt.Sprintf("there are more than %d credentials", maxCredentials)})
+			return
+		}
+		o, name, ok := d.named(b, s.block, namePattern, first)
+		if !ok {
+			continue
+		}
+		c := &Credential{Origin: o, Name: name}
+		d.fill(&c.Origin, c, &credentialSchema, b.Body)
+		s.Credentials = append(s.Credentials, c)
+	}
 }
 
 func (d *decoder) workspace(o Origin, name string, b *hcl.Block) *Workspace {

@@ -21,6 +21,7 @@ func (d *decoder) check() {
 		d.checkWorkspace(w)
 	}
 	d.checkRoots()
+	d.checkRepositories()
 }
 
 func (d *decoder) checkDaemon() {

@@ -39,10 +39,7 @@ func (d *decoder) checkWorkspace(w *Workspace) {
 
 // element is the place of one element of a list, or of the list.
 func (o Origin) element(key string, i int) Range {
-	if r, ok := o.keys[fmt.Sprintf("%s[%d]", key, i)]; ok {
-		return r
-	}
-	return o.At(key)
+	return o.At(fmt.Sprintf("%s[%d]", key, i))
 }
 
 // checkPaths refuses globs that cannot work, and limits that no gate would judge.

@@ -34,6 +34,7 @@ const (
 	codeExposed       = "exposes_host"
 	codeStateOverlap  = "state_dir_overlap"
 	codeSharedRoot    = "shared_root"
+	codeRepository    = "repository_overlap"
 	codeNeedCycle     = "need_cycle"
 	codeNeedsOptional = "needs_optional"
 	codeUnenforced    = "unenforced_limit"
@@ -43,7 +44,8 @@ const (
 	codeNotLoopback   = "not_loopback"
 	codeCondition     = "invalid_condition"
 	codeGlob          = "invalid_glob"
-	codeToolchain     = "toolchain_missing" // reported by the policy compiler
+	codeToolchain     = "toolchain_missing" // reported by the policy compiler, as is the next one
+	codeHost          = "invalid_host"
 )
 
 var codeTexts = map[string]string{
@@ -58,7 +60,7 @@ var codeTexts = map[string]string{
 	codeUnknownKey:    "No key of that name exists there.",
 	codeUnknownBlock:  "No block of that name exists there.",
 	codeMissingKey:    "A required key is not there.",
-	codeDuplicateKey:  "A key is set twice.",
+	codeDuplicateKey:  "A key or an environment variable is set twice.",
 	codeDuplicate:     "A block, or a block of that name, is there twice.",
 	codeLabel:         "A block has too few or too many labels.",
 	codeName:          "A name is not of the form [a-z0-9][a-z0-9_-]{0,62}.",
@@ -76,6 +78,7 @@ var codeTexts = map[string]string{
 	codeOutside:       "A path leaves the directory that it must stay in.",
 	codeExposed:       "A path would show a sandbox what it must never see.",
 	codeStateOverlap:  "The state directory and a workspace or sandbox path contain one another.",
+	codeRepository:    "A path that a sandbox may write to, or a secret, lies in a repository.",
 	codeSharedRoot:    "Two workspaces have the same root.",
 	codeNeedCycle:     "Gates need each other in a circle.",
 	codeNeedsOptional: "A gate that is always evaluated needs one that is not.",
@@ -86,6 +89,7 @@ var codeTexts = map[string]string{
 	codeNotLoopback:   "The daemon listens on loopback addresses only.",
 	codeCondition:     "A when expression does not work on a diff.",
 	codeToolchain:     "A toolchain preset finds nothing on this machine.",
+	codeHost:          "An entry of an allow list is no host that a sandbox could be let reach.",
 	codeGlob:          "A glob does not parse or can never match.",
 }
 

@@ -55,15 +55,30 @@ type Sandbox struct {
 	OnShortfall       string `key:"on_shortfall"`
 	Floor             string `key:"floor"`
 	AcceptUnsandboxed bool   `key:"accept_unsandboxed"`
+	Backend           string `key:"backend"`
 	Toolchains        []*Toolchain
-	Read              []string          `key:"filesystem.read"` // absolute, symlinks resolved
+	Credentials       []*Credential
+	Read              []string          `key:"filesystem.read"`    // absolute, symlinks resolved
+	Write             []string          `key:"filesystem.write"`   // absolute, symlinks resolved
+	Protect           []string          `key:"filesystem.protect"` // clean, relative to the worktree
+	Sensitive         string            `key:"filesystem.sensitive"`
+	Import            string            `key:"git.import"`
+	Network           string            `key:"network.mode"`
+	Allow             []string          `key:"network.allow"` // as written; the policy compiler knows the grammar
+	PrivateAddresses  bool              `key:"network.private_addresses"`
 	Env               map[string]string `key:"env.set"`
+	Pass              []string          `key:"env.pass"`
+	Calls             []string          `key:"syscalls.allow"`
 	Processes         int64             `key:"limits.processes"`
 	OpenFiles         int64             `key:"limits.open_files"`
 	FileSize          int64             `key:"limits.file_size"`
 	Output            int64             `key:"limits.output"`
 	Tmp               int64             `key:"limits.tmp"`
 	Wall              time.Duration     `key:"limits.wall"`
+	Memory            int64             `key:"limits.memory"` // 0: not declared, as for the next three
+	Disk              int64             `key:"limits.disk"`
+	CPUs              int64             `key:"limits.cpus"`
+	CPUTime           time.Duration     `key:"limits.cpu_time"`
 }
 
 // Toolchain is a `toolchain` block of a sandbox. Empty paths are found by the policy compiler.
@@ -73,6 +88,16 @@ type Toolchain struct {
 	Root        string `key:"root"`
 	ModuleCache string `key:"module_cache"`
 	BuildCache  string `key:"build_cache"`
+}
+
+// Credential is a `credential` block of a sandbox: where a secret is, never the secret.
+type Credential struct {
+	Origin
+	Name     string
+	FromEnv  string `key:"from_env"`  // either this
+	FromFile string `key:"from_file"` // or this, absolute
+	Deliver  string `key:"deliver"`
+	Variable string `key:"variable"` // never empty
 }
 
 // Executor is an `executor` block.

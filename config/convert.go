@@ -184,7 +184,9 @@ func (k *key) readList(v cty.Value, marked bool) (any, problem) {
 		if slices.Contains(out, s) {
 			return nil, problem{code: codeValue, summary: fmt.Sprintf("names %s twice", show(s, marked)), hint: "keep one", element: len(out) + 1}
 		}
-		out = append(out, s)
+		if out = append(out, s); k.max > 0 && int64(len(out)) > k.max {
+			return nil, problem{code: codeTooLarge, summary: fmt.Sprintf("has more than %d elements", k.max), element: len(out)}
+		}
 	}
 	if k.required && len(out) == 0 {
 		return nil, problem{code: codeValue, summary: "must not be empty", hint: "for example: " + k.name + " = " + k.sample()}

@@ -43,6 +43,9 @@ func (c *Config) members() []member {
 		for _, t := range s.Toolchains {
 			all = append(all, member{slices.Concat(place, []string{"toolchain", t.Name}), &t.Origin, sandboxSchema.block("toolchain"), t, nil})
 		}
+		for _, k := range s.Credentials {
+			all = append(all, member{slices.Concat(place, []string{"credential", k.Name}), &k.Origin, &credentialSchema, k, nil})
+		}
 	}
 	for _, e := range c.Executors {
 		all = append(all, member{[]string{"executor", e.Name}, &e.Origin, &executorSchema, e, e.Config})

@@ -22,6 +22,8 @@ const (
 	maxExponent  = 308
 	maxBlocks    = 2000 // at the top of all files together, and in one block
 	maxLocals    = 1000
+	// maxCredentials of one sandbox: a launch reads all of them.
+	maxCredentials = 32
 )
 
 // guard refuses what the parser, which recurses without a bound, must not be given: it looks at tokens

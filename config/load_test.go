@@ -121,7 +121,7 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 		"log":             {m.LogLevel + m.LogFormat + m.LogFile, "infotext"},
 		"shutdown_grace":  {m.ShutdownGrace, 30 * time.Second},
 		"stop":            {[3]time.Duration{m.StopProtocol, m.StopInterrupt, m.StopTerminate}, [3]time.Duration{5e9, 5e9, 5e9}},
-		"level":           {s.Level, "isolated"},
+		"level":           {s.Level, defaultLevel},
 		"on_shortfall":    {s.OnShortfall, "refuse"},
 		"processes":       {s.Processes, int64(512)},
 		"open_files":      {s.OpenFiles, int64(4096)},
@@ -186,14 +186,45 @@ sandbox "box" {
   level        = "strict"
   on_shortfall = "degrade"
   floor        = "isolated"
+  backend      = "native"
   toolchain "go" {
     root = "~/src"
   }
   filesystem {
-    read = ["~/src/web"]
+    read      = ["~/src/web"]
+    write     = ["~/data"]
+    protect   = [".vscode", "go.mod"]
+    sensitive = "hold"
+  }
+  git {
+    import = "none"
+  }
+  network {
+    mode              = "proxy"
+    allow             = ["api.example.com", "*.example.org:8443"]
+    private_addresses = true
   }
   env {
-    set = { CI = "1" }
+    set  = { CI = "1" }
+    pass = ["LANG", "LC_ALL"]
+  }
+  credential "some-api" {
+    from_env = "SOME_API_KEY"
+  }
+  credential "upper-cased" {
+    from_file = "~/secret"
+  }
+  credential "in-a-file" {
+    from_file = "~/secret"
+    deliver   = "file"
+  }
+  credential "named" {
+    from_env = "OTHER"
+    deliver  = "file"
+    variable = "NAMED_PATH"
+  }
+  syscalls {
+    allow = ["ptrace", "process_vm_readv"]
   }
   limits {
     processes  = 64
@@ -202,6 +233,10 @@ sandbox "box" {
     output     = "64KiB"
     tmp        = "1GiB"
     wall       = "2d"
+    memory     = "4GiB"
+    disk       = "8GiB"
+    cpus       = 2
+    cpu_time   = "90m"
   }
 }
 
@@ -261,20 +296,37 @@ workspace "api" {
 func TestEveryKeyReachesItsField(t *testing.T) {
 	w := newWorld(t)
 	w.write("home/src/api/.env.test", "X=1")
+	w.write("home/secret", "hunter2")
+	w.mkdir("home/data")
+	if err := os.Chmod(filepath.Join(w.home, "secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	cfg := w.good(full)
-	got, want := string(cfg.Effective()), strings.NewReplacer("HOME", w.home, "\n", "", "\t", "").Replace(`{"daemon":{
+	got, want := string(cfg.Effective()), strings.NewReplacer("HOME", w.home, "LEVEL", defaultLevel, "\n", "", "\t", "").Replace(`{"daemon":{
 "listen":"127.0.0.1:7070","log":{"file":"/var/log/drawspan.log","format":"json","level":"debug"},"max_parallel":2,
 "run_as":"drawspan","shutdown_grace":"1m","state_dir":"HOME/state",
 "stop":{"interrupt":"2s","protocol":"1s","terminate":"1m30s"}},
 "executor":{"go":{"config":{"deep":{"a":[true,"x"]},"depth":2.5,"program":["gofmt","-w","."]},"plugin":"acme",
 "questions":{"deadline":"1h","default":"allow"},"sandbox":"box"}},
 "plugin":{"executor-acme":{"dir":"HOME/src"}},
-"sandbox":{"box":{"accept_unsandboxed":false,"env":{"set":{"CI":"1"}},"filesystem":{"read":["HOME/src/web"]},"floor":"isolated",
-"level":"strict","limits":{"file_size":"1MiB","open_files":256,"output":"64KiB","processes":64,"tmp":"1GiB","wall":"2d"},
-"on_shortfall":"degrade","toolchain":{"go":{"build_cache":"","module_cache":"","root":"HOME/src"}}},
-"default":{"accept_unsandboxed":false,"env":{"set":{}},"filesystem":{"read":[]},"floor":"",
-"level":"isolated","limits":{"file_size":"2GiB","open_files":4096,"output":"64MiB","processes":512,"tmp":"512MiB","wall":"30m"},
-"on_shortfall":"refuse"}},
+"sandbox":{"box":{"accept_unsandboxed":false,"backend":"native",
+"credential":{"in-a-file":{"deliver":"file","from_env":"","from_file":"HOME/secret","variable":"IN_A_FILE_FILE"},
+"named":{"deliver":"file","from_env":"OTHER","from_file":"","variable":"NAMED_PATH"},
+"some-api":{"deliver":"env","from_env":"SOME_API_KEY","from_file":"","variable":"SOME_API_KEY"},
+"upper-cased":{"deliver":"env","from_env":"","from_file":"HOME/secret","variable":"UPPER_CASED"}},
+"env":{"pass":["LANG","LC_ALL"],"set":{"CI":"1"}},
+"filesystem":{"protect":[".vscode","go.mod"],"read":["HOME/src/web"],"sensitive":"hold","write":["HOME/data"]},
+"floor":"isolated","git":{"import":"none"},
+"level":"strict","limits":{"cpu_time":"1h30m","cpus":2,"disk":"8GiB","file_size":"1MiB","memory":"4GiB","open_files":256,
+"output":"64KiB","processes":64,"tmp":"1GiB","wall":"2d"},
+"network":{"allow":["api.example.com","*.example.org:8443"],"mode":"proxy","private_addresses":true},
+"on_shortfall":"degrade","syscalls":{"allow":["ptrace","process_vm_readv"]},
+"toolchain":{"go":{"build_cache":"","module_cache":"","root":"HOME/src"}}},
+"default":{"accept_unsandboxed":false,"backend":"auto","env":{"pass":[],"set":{}},
+"filesystem":{"protect":[],"read":[],"sensitive":"flag","write":[]},"floor":"","git":{"import":"pack"},
+"level":"LEVEL","limits":{"cpu_time":"0s","cpus":0,"disk":"0B","file_size":"2GiB","memory":"0B","open_files":4096,
+"output":"64MiB","processes":512,"tmp":"512MiB","wall":"30m"},
+"network":{"allow":[],"mode":"none","private_addresses":false},"on_shortfall":"refuse","syscalls":{"allow":[]}}},
 "version":1,
 "workspace":{"api":{"base":"main","bases":["main","feature/*"],"budget":{"wall":"10m"},"executors":["go"],
 "gate":{"paths":{"config":{},"deadline":"1d","default":"fail","hold":"","needs":[],"on_fail":"fail","optional":false,
@@ -286,6 +338,9 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 "max_parallel":1,"paths":{"forbid":["**/*.pem"],"write":["src/**"]},"provision":{"copy":[".env.test"]},"root":"HOME/src/api"}}}`)
 	if got != want {
 		t.Errorf("effective configuration:\ngot  %s\nwant %s", got, want)
+	}
+	if strings.Contains(got, "hunter2") {
+		t.Error("the value of a credential is in the effective configuration")
 	}
 	if !json.Valid(cfg.Effective()) {
 		t.Error("the effective configuration is not JSON")

@@ -68,11 +68,11 @@ func meant(given string, candidates []string, what string) string {
 	return what + "s here: " + listed(candidates)
 }
 
-// listed joins names for a message, at most twelve.
+// listed joins names for a message, at most sixteen.
 func listed(names []string) string {
 	names = slices.Sorted(slices.Values(names))
-	if len(names) > 12 {
-		return strings.Join(names[:12], ", ") + fmt.Sprintf(" and %d more", len(names)-12)
+	if len(names) > 16 {
+		return strings.Join(names[:16], ", ") + fmt.Sprintf(" and %d more", len(names)-16)
 	}
 	return strings.Join(names, ", ")
 }

@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Range is a part of a file. The end is exclusive.
 type Range struct {
@@ -41,11 +44,14 @@ func (o Origin) Block() string { return o.block }
 // Declared is "file:line" of the block; "" for a block that is there by default.
 func (o Origin) Declared() string { return o.at.String() }
 
-// At is the place of the named key's value, "paths.write" or "paths.write[1]"; the block's header where
-// the key was not written.
+// At is the place of the named key's value, "paths.write" or "paths.write[1]"; the whole list where its
+// elements are not written out, and the block's header where the key was not written.
 func (o Origin) At(key string) Range {
 	if r, ok := o.keys[key]; ok {
 		return r
+	}
+	if list, _, element := strings.Cut(key, "["); element {
+		return o.At(list)
 	}
 	return o.at
 }
@@ -53,5 +59,11 @@ func (o Origin) At(key string) Range {
 // Has reports whether the key was written in the files; otherwise its value is the default.
 func (o Origin) Has(key string) bool {
 	_, ok := o.keys[key]
+	return ok
+}
+
+// Hidden reports whether the key's value comes from a sensitive variable and must not be shown.
+func (o Origin) Hidden(key string) bool {
+	_, ok := o.masked[key]
 	return ok
 }

@@ -98,7 +98,10 @@ func (k *key) meaning() string {
 	if len(k.enum) > 0 {
 		s += " One of `" + strings.Join(k.enum, "`, `") + "`."
 	}
-	if k.min != 0 || k.max != 0 {
+	switch {
+	case k.kind == texts && k.max != 0:
+		s += fmt.Sprintf(" At most %d.", k.max)
+	case k.min != 0 || k.max != 0:
 		s += " " + capital(k.bound(k.max+1, "").hint) + "."
 	}
 	if k.soon != "" {

@@ -67,7 +67,7 @@ var bound = []struct {
 }{
 	{&daemonSchema, &Daemon{}}, {&pluginSchema, &Plugin{}}, {&sandboxSchema, &Sandbox{}},
 	{sandboxSchema.block("toolchain"), &Toolchain{}}, {&executorSchema, &Executor{}},
-	{&workspaceSchema, &Workspace{}}, {&gateSchema, &Gate{}}, {&variableSchema, &Variable{}},
+	{&credentialSchema, &Credential{}}, {&workspaceSchema, &Workspace{}}, {&gateSchema, &Gate{}}, {&variableSchema, &Variable{}},
 }
 
 func TestEveryKeyHasAFieldAndEveryFieldAKey(t *testing.T) {

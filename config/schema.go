@@ -33,7 +33,7 @@ type key struct {
 	required bool
 	def      string   // the default as HCL text; "" for none
 	enum     []string // allowed strings; nil for any
-	min, max int64    // bounds of a number, of bytes or of nanoseconds; both 0 for none
+	min, max int64    // bounds of a number, of bytes or of nanoseconds; both 0 for none; of a list, max is its length
 	doc      string   // one line
 	soon     string   // not supported yet: what to do instead; "" for a key that works
 }

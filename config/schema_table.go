@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 const (
 	second = int64(time.Second)
@@ -69,16 +72,20 @@ var pluginSchema = block{
 	},
 }
 
+// defaultLevel is the level of a sandbox that names none.
+const defaultLevel = "isolated"
+
 var sandboxSchema = block{
 	name: "sandbox", label: "name", many: true,
-	doc: "What a process may see and use. A sandbox named `default` serves gates that name none; undeclared, it has the defaults below.",
+	doc: "What a process may see and use. A sandbox named `default` serves gates that name none; undeclared, it has the defaults below. Everything that gives more than the defaults is recorded with its place when the daemon starts or reloads.",
 	keys: []key{
-		{name: "level", kind: text, def: `"isolated"`, enum: []string{"off", "guarded", "isolated", "strict", "vm"},
-			doc: "Required level; an attempt below it is refused. `strict` needs `on_shortfall = \"degrade\"` and a `floor` in this version, `vm` is not supported yet."},
-		{name: "on_shortfall", kind: text, def: `"refuse"`, enum: []string{"refuse", "degrade"}, doc: "What happens where the machine cannot give the level."},
+		{name: "level", kind: text, def: `"` + defaultLevel + `"`, enum: []string{"off", "guarded", "isolated", "strict", "vm"},
+			doc: "Required level; an attempt below it is refused. `vm` is not supported yet."},
+		{name: "on_shortfall", kind: text, def: `"refuse"`, enum: []string{"refuse", "degrade"}, doc: "What happens where the machine cannot give the level, or not a limit that is declared."},
 		{name: "floor", kind: text, enum: []string{"guarded", "isolated", "strict"}, doc: "Lowest level accepted with `on_shortfall = \"degrade\"`."},
 		{name: "accept_unsandboxed", kind: boolean, def: "false", doc: "Must be true for level `off`: programs then run with all of the daemon's rights."},
-		{name: "backend", kind: text, doc: "How the sandbox is built.", soon: "leave it out; there is one backend"},
+		{name: "backend", kind: text, def: `"auto"`, enum: []string{"auto", "native", "bwrap", "landlock", "seatbelt", "external"},
+			doc: "How the sandbox is built; `auto` takes the strongest that this machine has. `landlock` gives at most level `guarded`. `seatbelt` and `external` are not supported yet."},
 	},
 	blocks: []block{
 		{name: "toolchain", label: "name", many: true, doc: "A preset of read-only paths and variables. `go`: Go root, module cache and build cache, offline.", keys: []key{
@@ -86,39 +93,63 @@ var sandboxSchema = block{
 			{name: "module_cache", kind: path, doc: "Module cache, mounted read-only. Default: GOMODCACHE, else `~/go/pkg/mod`."},
 			{name: "build_cache", kind: path, doc: "Build cache, mounted with a throw-away layer. Default: GOCACHE, else `~/.cache/go-build`."},
 		}},
-		{name: "filesystem", doc: "More of the host's files.", keys: []key{
-			{name: "read", kind: texts, def: "[]", doc: "Absolute paths mounted read-only at the same place. Not the home directory, not the state directory."},
-			{name: "write", kind: texts, doc: "Paths outside the worktree to write to.", soon: "leave it out; only the worktree, /tmp and a private home are writable"},
-			{name: "toolchain", kind: texts, doc: "Paths to read and execute.", soon: "use read, or toolchain \"go\" { }"},
-			{name: "protect", kind: texts, doc: "Paths of the worktree that stay read-only.", soon: "use paths { forbid = [...] } in the workspace"},
-			{name: "sensitive", kind: text, doc: "What happens with sensitive files.", soon: "use paths { forbid = [...] } in the workspace"},
-			{name: "home", kind: text, doc: "Which home a process has.", soon: "leave it out; the home is private and thrown away"},
-			{name: "tmp", kind: size, doc: "Size of /tmp.", soon: "use limits { tmp = ... }"},
+		filesystemSchema,
+		{name: "git", doc: "What becomes of commits that an executor makes in its worktree.", keys: []key{
+			{name: "import", kind: text, def: `"pack"`, enum: []string{"pack", "none"}, doc: "`pack` checks them and keeps them beside the result, under a ref of their own; `none` leaves them behind."},
 		}},
-		{name: "env", doc: "The environment inside. Nothing of the daemon's is passed on.", keys: []key{
+		{name: "network", doc: "What may be reached. Without this block there is no network inside.", keys: []key{
+			{name: "mode", kind: text, def: `"none"`, enum: []string{"none", "proxy", "host"}, doc: "`proxy` reaches the names of allow through the daemon's proxy and nothing else. `host` is the machine's own network, at level `guarded` or `off` only."},
+			{name: "allow", kind: texts, def: "[]", max: 256, doc: "With `proxy`: `host` (port 443), `host:port`, `*.host` for every name below it, or an IP address."},
+			{name: "private_addresses", kind: boolean, def: "false", doc: "With `proxy`: allowed names may be at private addresses. Loopback, link-local and metadata addresses stay refused."},
+		}},
+		{name: "env", doc: "The environment inside. Nothing of the daemon's is passed on by itself.", keys: []key{
 			{name: "set", kind: table, def: "{}", doc: "Variables to set. Names starting with DRAWSPAN_ are reserved."},
-			{name: "pass", kind: texts, doc: "Variables to pass on.", soon: "use set = { ... } with the values"},
+			{name: "pass", kind: texts, def: "[]", max: 64, doc: "Names of the daemon's variables to pass on, where they are set. Not what changes how programs are loaded, what names a socket of the session, or a secret: that is a credential."},
+		}},
+		credentialSchema,
+		{name: "syscalls", doc: "System calls that are refused inside, but may be allowed.", keys: []key{
+			{name: "allow", kind: texts, def: "[]", max: 16, doc: "Any of `" + strings.Join(grantable, "`, `") + "`, for debuggers. What could open the sandbox is never allowed."},
 		}},
 		limitsSchema,
-		{name: "network", doc: "What may be reached.", soon: "leave the block out; there is no network inside"},
-		{name: "credential", label: "name", many: true, doc: "A secret that is handed in.", soon: "leave the block out; no secret is handed in"},
-		{name: "git", doc: "How git sees the repository.", soon: "leave the block out"},
-		{name: "syscalls", doc: "More system calls.", soon: "leave the block out"},
+	},
+}
+
+var filesystemSchema = block{
+	name: "filesystem", doc: "More of the host's files, and protection for files of the worktree.", keys: []key{
+		{name: "read", kind: texts, def: "[]", max: 64, doc: "Absolute paths mounted read-only at the same place. Not the home directory, not the state directory."},
+		{name: "write", kind: texts, def: "[]", max: 16, doc: "Absolute paths outside the worktree that are writable at the same place. Not what is refused for read, no workspace root or part of one, no configuration, nothing that runs at the next login, nothing of the system."},
+		{name: "protect", kind: texts, def: "[]", max: 64, doc: "Paths of the worktree that stay read-only where they exist. `.git` always does."},
+		{name: "sensitive", kind: text, def: `"flag"`, enum: []string{"flag", "hold", "deny"}, doc: "What the built-in gate does with a result that changes files which other tools execute on opening: show them, wait for a person, or reject it."},
+		{name: "toolchain", kind: texts, doc: "Paths to read and execute.", soon: "use read, or toolchain \"go\" { }"},
+		{name: "home", kind: text, doc: "Which home a process has.", soon: "leave it out; the home is private and thrown away"},
+		{name: "tmp", kind: size, doc: "Size of /tmp.", soon: "use limits { tmp = ... }"},
+	},
+}
+
+var credentialSchema = block{
+	name: "credential", label: "name", many: true,
+	doc: "A secret that is handed in. Its value is read when a process is launched, masked in every log, and never recorded; the record names it. Exactly one of from_env and from_file.",
+	keys: []key{
+		{name: "from_env", kind: text, doc: "Variable of the daemon that holds it."},
+		{name: "from_file", kind: path, doc: "File that holds it, readable by its owner only; neither in the state directory, nor in a workspace, nor where a sandbox may write."},
+		{name: "deliver", kind: text, def: `"env"`, enum: []string{"env", "file", "broker"}, doc: "`env` sets a variable, `file` makes a read-only file and sets the variable to its path. `broker` is not supported yet."},
+		{name: "variable", kind: text, doc: "The variable inside. Default: the name in from_env, else the credential's in upper case; with `file`, the credential's in upper case with _FILE."},
 	},
 }
 
 var limitsSchema = block{
-	name: "limits", doc: "Upper bounds, enforced by the kernel or by the daemon.",
+	name: "limits", doc: "Upper bounds, enforced by the kernel or by the daemon. Exceeding memory, disk, cpu_time or output ends the attempt.",
 	keys: []key{
 		{name: "processes", kind: number, def: "512", min: 4, max: 65536, doc: "Processes and threads at once."},
 		{name: "open_files", kind: number, def: "4096", min: 32, max: 1 << 20, doc: "Open files of one process."},
 		{name: "file_size", kind: size, def: `"2GiB"`, min: mib, max: 1024 * gib, doc: "Size of one written file."},
-		{name: "output", kind: size, def: `"64MiB"`, min: 64 * kib, max: 64 * gib, doc: "Size of an attempt's stream; exceeding it ends the attempt."},
+		{name: "output", kind: size, def: `"64MiB"`, min: 64 * kib, max: 64 * gib, doc: "Size of an attempt's stream."},
 		{name: "tmp", kind: size, def: `"512MiB"`, min: mib, max: 256 * gib, doc: "Size of the private /tmp."},
 		{name: "wall", kind: duration, def: `"30m"`, min: second, max: 7 * day, doc: "Time that one process tree may run."},
-		{name: "memory", kind: size, doc: "Memory of all processes.", soon: "leave it out; processes, file_size and wall are enforced"},
-		{name: "disk", kind: size, doc: "Size of the writable tree.", soon: "leave it out; file_size bounds single files"},
-		{name: "cpu", kind: number, doc: "Processor share.", soon: "leave it out; wall bounds the time"},
+		{name: "memory", kind: size, min: 16 * mib, max: 64 * 1024 * gib, doc: "Memory of all processes together. No limit of its own without."},
+		{name: "disk", kind: size, min: mib, max: 1024 * 1024 * gib, doc: "What may be written below the writable directories. No limit of its own without."},
+		{name: "cpus", kind: number, min: 1, max: 4096, doc: "Processors that may be used. All without."},
+		{name: "cpu_time", kind: duration, min: second, max: 365 * day, doc: "Processor time of all processes together. No limit of its own without."},
 	},
 }
 

@@ -19,6 +19,7 @@ type Host struct {
 	GoModCache string // GOMODCACHE, or ""
 	GoCache    string // GOCACHE, or ""
 	CacheHome  string // XDG_CACHE_HOME, or ""
+	Socket     string // where the daemon listens, or "" for the state directory
 }
 
 // defaultOutput caps the stream of an attempt whose sandbox does not say; every declared one does.
@@ -75,28 +76,15 @@ func (c *compiler) of(name string) *work.SandboxPolicy {
 		return nil
 	}
 	own := *s
-	own.Read, own.Env = slices.Clone(s.Read), maps.Clone(s.Env)
+	own.Read, own.Write, own.Protect, own.Env = slices.Clone(s.Read), slices.Clone(s.Write), slices.Clone(s.Protect), maps.Clone(s.Env)
+	own.Pass, own.Calls, own.Network.Allow = slices.Clone(s.Pass), slices.Clone(s.Calls), slices.Clone(s.Network.Allow)
+	own.Credentials, own.Widenings = slices.Clone(s.Credentials), slices.Clone(s.Widenings)
 	own.Toolchains = make([]work.Toolchain, 0, len(s.Toolchains))
 	for _, t := range s.Toolchains {
 		t.Read, t.Overlay, t.Path, t.Env = slices.Clone(t.Read), slices.Clone(t.Overlay), slices.Clone(t.Path), maps.Clone(t.Env)
 		own.Toolchains = append(own.Toolchains, t)
 	}
 	return &own
-}
-
-func (c *compiler) sandbox(s *config.Sandbox) *work.SandboxPolicy {
-	out := &work.SandboxPolicy{
-		Name: s.Name, Level: s.Level, OnShortfall: s.OnShortfall, Floor: s.Floor,
-		Read: slices.Clone(s.Read), Env: maps.Clone(s.Env),
-		Processes: int(s.Processes), OpenFiles: int(s.OpenFiles), FileSize: s.FileSize,
-		Tmp: s.Tmp, Output: s.Output, Wall: s.Wall, Declared: s.Declared(),
-	}
-	for _, t := range s.Toolchains {
-		if tc, ok := c.toolchain(t); ok {
-			out.Toolchains = append(out.Toolchains, tc)
-		}
-	}
-	return out
 }
 
 func (c *compiler) workspace(w *config.Workspace) *work.Workspace {

@@ -26,7 +26,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, dir: dir, home: filepath.Join(dir, "home")}
-	w.mkdir("home/src/api", "home/src/web", "home/go/pkg/mod", "home/.cache/go-build")
+	w.mkdir("home/src/api", "home/src/web", "home/data", "home/go/pkg/mod", "home/.cache/go-build")
 	w.goRoot("sdk/go1")
 	return w
 }
@@ -132,15 +132,23 @@ func (w *world) compile(cfg *config.Config) *work.Policy {
 	return p
 }
 
+// level is the level of a sandbox that names none.
+const level = "isolated"
+
 func TestCompileCarriesEverythingOver(t *testing.T) {
 	w := newWorld(t)
 	p := w.compile(w.load(text))
 	box := p.Executors["fmt"].Sandbox
 	goroot, modules, builds := filepath.Join(w.dir, "sdk/go1"), filepath.Join(w.home, "go/pkg/mod"), filepath.Join(w.home, ".cache/go-build")
 	want := &work.SandboxPolicy{
-		Name: "box", Level: "isolated", OnShortfall: "refuse", Read: []string{filepath.Join(w.home, "src/web")},
+		Name: "box", Level: level, OnShortfall: "refuse", Backend: "auto", Sensitive: "flag", Import: "pack",
+		Write: []string{}, Protect: []string{}, Pass: []string{}, Calls: []string{}, Network: work.NetworkPolicy{Mode: "none", Allow: []string{}}, Read: []string{filepath.Join(w.home, "src/web")},
 		Env: map[string]string{"CI": "1"}, Processes: 512, OpenFiles: 4096, FileSize: 2 << 30, Tmp: 512 << 20,
 		Output: 64 << 20, Wall: 30 * time.Minute, Declared: "drawspan.hcl:12",
+		Widenings: []work.Widening{
+			{Sandbox: "box", Key: "filesystem.read", Value: filepath.Join(w.home, "src/web"), Declared: "drawspan.hcl:18"},
+			{Sandbox: "box", Key: "toolchain", Value: "go", Declared: "drawspan.hcl:13"},
+		},
 		Toolchains: []work.Toolchain{{
 			Name: "go", Read: []string{goroot, modules}, Overlay: []string{builds}, Path: []string{filepath.Join(goroot, "bin")},
 			Env: map[string]string{
@@ -163,7 +171,7 @@ func TestCompileCarriesEverythingOver(t *testing.T) {
 	if !reflect.DeepEqual(ws, wantWS) {
 		t.Errorf("workspace:\ngot  %+v\nwant %+v", ws, wantWS)
 	}
-	if g := gates[0]; g.Sandbox == nil || g.Sandbox.Name != "default" || g.Sandbox.Level != "isolated" || g.Sandbox.Wall != 30*time.Minute || string(g.Config) != "{}" {
+	if g := gates[0]; g.Sandbox == nil || g.Sandbox.Name != "default" || g.Sandbox.Level != level || g.Sandbox.Wall != 30*time.Minute || string(g.Config) != "{}" {
 		t.Errorf("gate paths: %+v in %+v", g, g.Sandbox)
 	}
 	if g := gates[1]; g.Name != "tests" || g.Validator != "command" || g.Wall != 5*time.Minute || g.OnFail != "fail" ||

@@ -49,8 +49,12 @@ func (c *compiler) directory(t *config.Toolchain, key, declared, usual string) (
 }
 
 func (c *compiler) report(t *config.Toolchain, key, code, summary, hint string) {
-	where := t.At(key)
-	c.diags = append(c.diags, config.Diagnostic{Severity: "error", Code: code, Summary: summary, Range: &where, Hint: hint})
+	c.complain(t.At(key), config.Diagnostic{Code: code, Summary: summary, Hint: hint})
+}
+
+func (c *compiler) complain(where config.Range, d config.Diagnostic) {
+	d.Severity, d.Range = "error", &where
+	c.diags = append(c.diags, d)
 }
 
 // goRoot finds the Go root: declared, GOROOT, the go command in PATH, or the place of the official
