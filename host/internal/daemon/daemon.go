@@ -19,6 +19,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/event"
 	"github.com/drawspan/drawspan/host/internal/httpapi"
 	"github.com/drawspan/drawspan/host/internal/loader"
+	"github.com/drawspan/drawspan/host/internal/policy"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/store"
 	"github.com/drawspan/drawspan/host/internal/work"
@@ -213,7 +214,7 @@ func (d *Daemon) openDispatch(ctx context.Context, l *loaded) error {
 		Policy: l.policy, Version: d.opt.Version, Now: time.Now, Wake: d.bus.Wake, Log: d.log.Named("dispatch"),
 		ShutdownGrace: l.cfg.Daemon.ShutdownGrace,
 	})
-	if err := d.record(ctx, d.startFact(l)...); err != nil {
+	if err := d.record(ctx, d.startFacts(l)...); err != nil {
 		return err
 	}
 	if err := d.dispatch.Recover(ctx); err != nil {
@@ -225,15 +226,21 @@ func (d *Daemon) openDispatch(ctx context.Context, l *loaded) error {
 	return d.sweepTrees(ctx)
 }
 
-// startFact says who starts under which configuration; every widening in it is a fact of its own kind
-// later, on reload.
-func (d *Daemon) startFact(l *loaded) []work.Mutation {
+// startFacts say who starts under which configuration, and everything that it gives beyond the defaults.
+func (d *Daemon) startFacts(l *loaded) []work.Mutation {
 	now := time.Now().UTC()
-	actor := work.Actor{Kind: "daemon", ID: "drawspan"}
-	return []work.Mutation{
+	actor := daemonActor()
+	return append([]work.Mutation{
 		work.Fact{Kind: "host.started", Actor: actor, At: now, Body: map[string]any{"version": d.opt.Version, "uid": d.opt.UID}},
 		work.Fact{Kind: "config.loaded", Actor: actor, At: now, Body: map[string]any{"policy_digest": l.policy.Digest, "files": l.cfg.Files}},
-	}
+	}, widened(actor, now, policy.Widenings(l.policy))...)
+}
+
+// widened makes one fact of each widening.
+func widened(actor work.Actor, at time.Time, all []work.Widening) []work.Mutation {
+	return mapAll(all, func(w work.Widening) work.Mutation {
+		return work.Fact{Kind: "policy.widened", Actor: actor, At: at, Body: w}
+	})
 }
 
 // record writes facts.

@@ -2,10 +2,12 @@ package daemon_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/drawspan/drawspan/host/client"
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/daemon"
+	"github.com/drawspan/drawspan/host/internal/work"
 )
 
 func wantCode(t *testing.T, err error, code fault.Code) {
@@ -179,6 +182,46 @@ func TestAReloadIsAllOrNothingAndRecorded(t *testing.T) {
 	}
 }
 
+// What a sandbox gives beyond the defaults is in the record by file and line: all of it when the
+// daemon starts, and what is new when it reloads.
+func TestEveryWideningIsAFactWithItsPlace(t *testing.T) {
+	h := newHost(t)
+	h.write(filepath.Join(h.dir, "data", "file"), "")
+	data := filepath.Join(h.dir, "data")
+	one := strings.Replace(blocks, `limits { wall = "1m" }`, `limits { wall = "1m" }
+  filesystem { read = ["`+data+`"] }
+  env { pass = ["LANG"] }`, 1)
+	h.configure(one)
+	h.start()
+	facts := func() []string {
+		q := call[api.List[api.Event]](h, api.OpAuditQuery, api.AuditQueryRequest{Kind: "policy.widened"})
+		var out []string
+		for _, e := range q.Items {
+			var w work.Widening
+			if err := json.Unmarshal(e.Body, &w); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, strings.Join([]string{w.Sandbox, w.Key, w.Value, strings.TrimPrefix(w.Declared, h.config)}, " "))
+		}
+		return out
+	}
+	want := []string{"box filesystem.read " + data + " :9", "box env.pass LANG :10"} // the newest first
+	if got := facts(); !slices.Equal(got, want) {
+		t.Errorf("at the start: got %q, want %q", got, want)
+	}
+	h.configure(strings.Replace(one, `pass = ["LANG"]`, `pass = ["LANG", "LC_ALL"]`, 1))
+	call[api.ConfigReloaded](h, api.OpConfigReload, api.Empty{})
+	want = append([]string{"box env.pass LC_ALL :10"}, want...)
+	if got := facts(); !slices.Equal(got, want) {
+		t.Errorf("after a reload: got %q, want %q", got, want)
+	}
+	h.configure(blocks)
+	call[api.ConfigReloaded](h, api.OpConfigReload, api.Empty{})
+	if got := facts(); !slices.Equal(got, want) {
+		t.Errorf("a narrower configuration: got %q, want %q", got, want)
+	}
+}
+
 func TestOneDaemonPerStateDirectory(t *testing.T) {
 	h := newHost(t)
 	h.start()
@@ -275,7 +318,7 @@ func TestOnlyTheOperatorDecides(t *testing.T) {
 
 func TestS82_ALevelThatCannotBeReachedIsRefusedNotWeakened(t *testing.T) {
 	h := newHost(t)
-	h.configure(strings.Replace(blocks, `sandbox "box" {`, "sandbox \"box\" {\n  level = \"strict\"", 1))
+	h.configure(strings.Replace(blocks, `sandbox "box" {`, "sandbox \"box\" {\n  level = \"vm\"", 1))
 	wantCode(t, daemon.Run(t.Context(), h.opt), fault.ConfigInvalid)
 }
 

@@ -33,7 +33,9 @@ func load(o Options) (*loaded, error) {
 	if diags.HasErrors() {
 		return nil, &diagnosed{Fault: fault.From(diags.Err()), Diagnostics: diags}
 	}
-	compiled, more := policy.Compile(cfg, o.Host)
+	host := o.Host
+	host.Socket = o.Socket
+	compiled, more := policy.Compile(cfg, host)
 	if more.HasErrors() {
 		return nil, &diagnosed{Fault: fault.From(more.Err()), Diagnostics: append(diags, more...)}
 	}

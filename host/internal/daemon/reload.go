@@ -54,7 +54,7 @@ func (d *Daemon) configReload(ctx context.Context, a api.Actor, _ api.Empty) (ap
 }
 
 // reload puts the files in force, all of them or nothing. It is recorded, with every change and whether
-// it widens authority, before it takes effect.
+// it widens authority, and every new widening of a sandbox as a fact of its own, before it takes effect.
 func (d *Daemon) reload(ctx context.Context, actor work.Actor) (api.ConfigReloaded, error) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
@@ -73,11 +73,12 @@ func (d *Daemon) reload(ctx context.Context, actor work.Actor) (api.ConfigReload
 	running := d.config().cfg.Daemon
 	next.cfg.Daemon.StateDir, next.cfg.Daemon.Listen, next.cfg.Daemon.RunAs = running.StateDir, running.Listen, running.RunAs
 	next.cfg.Daemon.LogFile, next.cfg.Daemon.LogFormat = running.LogFile, running.LogFormat
-	err = d.record(ctx, work.Fact{
-		Kind: "config.reloaded", Actor: actor, At: time.Now().UTC(),
-		Body: map[string]any{"policy_digest": next.policy.Digest, "before": d.config().policy.Digest, "files": next.cfg.Files, "changes": changes},
-	})
-	if err != nil {
+	before, now := d.config().policy, time.Now().UTC()
+	facts := append([]work.Mutation{work.Fact{
+		Kind: "config.reloaded", Actor: actor, At: now,
+		Body: map[string]any{"policy_digest": next.policy.Digest, "before": before.Digest, "files": next.cfg.Files, "changes": changes},
+	}}, widened(actor, now, policy.NewWidenings(before, next.policy))...)
+	if err := d.record(ctx, facts...); err != nil {
 		return api.ConfigReloaded{}, err
 	}
 	d.loaded.Store(next)
