@@ -66,5 +66,6 @@ type Streams struct {
 	UID        int
 	Interrupts <-chan os.Signal // Ctrl-C while work is followed; when nobody receives, the context ends
 	Heartbeat  time.Duration    // without a terminal, how long nothing may be said; 0 is 30 s
+	Patience   time.Duration    // how long followed work waits for a daemon that starts anew; 0 is 30 s
 	Began      time.Time        // what views that do not tick measure ages against; zero is now
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ const (
 	frame        = 80 * time.Millisecond  // between two drawings, at least
 	catchUp      = 300 * time.Millisecond // when it is over, how long events that answers overtook are waited for
 	secondHand   = time.Second            // between two drawings when nothing happens: clocks move on
+	askAgain     = 250 * time.Millisecond // after a daemon did not answer
 	heartbeat    = 30 * time.Second       // without a terminal, at most so long in silence
 	maxFollowed  = 60                     // steps of a run that are shown
 	maxLine      = 1 << 20                // bytes of a line of an attempt's stream
@@ -53,6 +55,9 @@ type follower struct {
 	pumps  sync.WaitGroup
 	pumped map[string]bool // attempts whose stream is read
 	dirty  map[string]bool // steps to ask for anew
+	stale  bool            // the run is to be asked for anew
+	again  <-chan time.Time
+	mute   time.Time // since when the daemon does not answer
 }
 
 type activityNote struct {
@@ -113,8 +118,15 @@ func (w *follower) begin(ctx context.Context) error {
 	return nil
 }
 
-// refresh asks for the steps that changed.
+// refresh asks for what changed.
 func (w *follower) refresh(ctx context.Context) error {
+	if w.stale {
+		run, err := client.Call[api.Run](ctx, w.c, api.OpRunGet, api.RunRef{RunID: w.b.run.ID})
+		if err != nil {
+			return err
+		}
+		w.b.run, w.stale = &run, false
+	}
 	for id := range w.dirty {
 		step, err := client.Call[api.Step](ctx, w.c, api.OpStepGet, api.StepRef{StepID: id})
 		if err != nil {
@@ -123,6 +135,26 @@ func (w *follower) refresh(ctx context.Context) error {
 		w.b.put(step)
 		delete(w.dirty, id)
 	}
+	return nil
+}
+
+// renew refreshes. A daemon that does not answer just now may be starting anew: it is asked again for a
+// while, as the stream of events tries to come back.
+func (w *follower) renew(ctx context.Context) error {
+	w.again = nil
+	err := w.refresh(ctx)
+	if !fault.Is(err, fault.Unavailable) || ctx.Err() != nil {
+		w.mute = time.Time{}
+		return err
+	}
+	now := time.Now()
+	if w.mute.IsZero() {
+		w.mute = now
+	}
+	if now.Sub(w.mute) > cmp.Or(w.s.io.Patience, 30*time.Second) {
+		return err
+	}
+	w.again = time.After(askAgain)
 	return nil
 }
 
@@ -219,6 +251,8 @@ func (w *follower) loop(ctx context.Context) error {
 			return nil
 		case e := <-w.events:
 			err = w.take(ctx, e)
+		case <-w.again:
+			err = w.renew(ctx)
 		case n := <-w.acts:
 			w.b.note(n.attemptID, n.act, time.Now())
 			err = w.view.moved(w.b, time.Now())
@@ -272,29 +306,18 @@ func (w *follower) take(ctx context.Context, first api.Event) error {
 			}
 		}
 		w.b.event(e, now)
-		if e.StepID != "" {
+		switch {
+		case e.StepID != "":
 			w.dirty[e.StepID] = true
-		} else if err := w.takeRun(ctx, e); err != nil {
-			return err
+		case w.b.run != nil && e.RunID == w.b.run.ID:
+			w.stale = true
 		}
 	}
-	if err := w.refresh(ctx); err != nil {
+	if err := w.renew(ctx); err != nil {
 		return err
 	}
 	w.pumpStreams(ctx)
 	return w.view.events(w.b, batch, now)
-}
-
-// takeRun handles an event of the run itself.
-func (w *follower) takeRun(ctx context.Context, e api.Event) error {
-	if w.b.run == nil || e.RunID != w.b.run.ID {
-		return nil
-	}
-	run, err := client.Call[api.Run](ctx, w.c, api.OpRunGet, api.RunRef{RunID: e.RunID})
-	if err == nil {
-		w.b.run = &run
-	}
-	return err
 }
 
 func (w *follower) brokenBy(ctx context.Context, err error) error {

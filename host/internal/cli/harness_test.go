@@ -76,7 +76,7 @@ func (e *terminal) run(t *testing.T, args ...string) int {
 	defer null.Close()
 	return e.app.Run(t.Context(), Streams{
 		In: strings.NewReader(e.in), Out: &e.out, Err: &e.err, OutFD: null.Fd(), ErrFD: null.Fd(),
-		Env: func(k string) string { return e.env[k] }, Dir: e.dir, Home: e.home, Interrupts: e.sig, UID: 1000, Heartbeat: e.beat, Began: testTime.Add(90 * time.Second),
+		Env: func(k string) string { return e.env[k] }, Dir: e.dir, Home: e.home, Interrupts: e.sig, UID: 1000, Heartbeat: e.beat, Patience: 50 * time.Millisecond, Began: testTime.Add(90 * time.Second),
 	}, args)
 }
 

@@ -200,7 +200,7 @@ func (s *shell) absolute(path string) string {
 
 // dial makes the client. Nothing is sent before the first call.
 func (s *shell) dial() (*client.Client, error) {
-	o := client.Options{Name: "cli"}
+	o := client.Options{Name: "cli", Patience: s.io.Patience}
 	if s.g.address == "" {
 		o.Socket = s.socketPath()
 		return client.Open(o), nil
