@@ -45,6 +45,9 @@ func (b *box) setUp() error {
 	if os.Getpid() != 1 && !b.off[layerPIDs] {
 		return &stageError{"namespaces", fmt.Errorf("not PID 1 of a new namespace, but %d", os.Getpid())}
 	}
+	if b.spec.Backend == spec.Bwrap {
+		return b.pass(b.wrappedStages())
+	}
 	return b.pass(b.nativeStages())
 }
 
@@ -127,6 +130,9 @@ func (b *box) nameHost() error {
 
 // bringLoopUp gives the new network namespace its only interface.
 func (b *box) bringLoopUp() error {
+	if b.spec.Network == spec.NetworkHost {
+		return nil // it is the host's
+	}
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open a socket: %w", err)

@@ -47,8 +47,10 @@ func (b *box) checks() []check {
 		{"system_write_refused", func() bool {
 			return createRefused("/usr/.verify") && createRefused("/.verify") && createRefused("/etc/.verify")
 		}},
-		{"egress_refused", egressRefused},
 		{"host_processes_hidden", alone},
+	}
+	if b.spec.Network != spec.NetworkHost {
+		list = append(list, check{"egress_refused", egressRefused})
 	}
 	if b.report.Features.Notify || b.off != nil {
 		list = append(list, check{"refusals_reported", func() bool { return b.feed.seen.Load() > before }})
@@ -61,7 +63,12 @@ func (b *box) checks() []check {
 	}
 	for _, m := range b.spec.Mounts {
 		if m.Tree { // asked, not done: a file made there would be work for the disk, and visible
-			list = append(list, check{"tree_writable", func() bool { return unix.Access(m.Inside, unix.W_OK) == nil }})
+			writable := func() bool { return unix.Access(m.Inside, unix.W_OK) == nil }
+			if m.Mode == spec.ReadOnly {
+				list = append(list, check{"tree_sealed", func() bool { return !writable() }})
+				continue
+			}
+			list = append(list, check{"tree_writable", writable})
 		}
 	}
 	return list

@@ -32,12 +32,12 @@ type Process interface {
 
 // samePaths is a Launcher some of whose launches have no view of their own.
 type samePaths interface {
-	SamePaths(p *work.SandboxPolicy) bool
+	SamePaths(ctx context.Context, p *work.SandboxPolicy) bool
 }
 
 // insideOf is where a launch sees its socket directory; "" is the host's path.
-func (l *Loader) insideOf(p *work.SandboxPolicy) string {
-	if s, ok := l.opts.Launch.(samePaths); ok && s.SamePaths(p) {
+func (l *Loader) insideOf(ctx context.Context, p *work.SandboxPolicy) string {
+	if s, ok := l.opts.Launch.(samePaths); ok && s.SamePaths(ctx, p) {
 		return ""
 	}
 	return l.inside
@@ -48,7 +48,9 @@ func Sandboxed(s *sandbox.Sandbox) Launcher { return sandboxed{s} }
 
 type sandboxed struct{ s *sandbox.Sandbox }
 
-func (l sandboxed) SamePaths(p *work.SandboxPolicy) bool { return l.s.SamePaths(p) }
+func (l sandboxed) SamePaths(ctx context.Context, p *work.SandboxPolicy) bool {
+	return l.s.SamePaths(ctx, p)
+}
 
 func (l sandboxed) Launch(ctx context.Context, r sandbox.Request) (Process, error) {
 	p, err := l.s.Launch(ctx, r)

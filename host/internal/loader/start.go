@@ -99,7 +99,7 @@ func (l *Loader) shake(ctx context.Context, r *confinedRunner) error {
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: l.opts.RunDir},
 		Logger:           hclog.NewNullLogger(),
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, dir string) (runner.Runner, error) {
-			r.room.path, r.room.inside = dir, cmp.Or(l.insideOf(r.launch.Policy), dir)
+			r.room.path, r.room.inside = dir, cmp.Or(l.insideOf(ctx, r.launch.Policy), dir)
 			r.env = payloadEnv(cmd.Env, r.room.inside)
 			return r, nil
 		},

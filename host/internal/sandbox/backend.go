@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,9 +11,14 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
+
+// treeReadOnly is what becomes of TreeOverlay where there are no throw-away layers.
+const treeReadOnly = "read-only"
 
 // Who ends what a payload leaves behind, as it is recorded.
 const (
@@ -21,25 +27,10 @@ const (
 	orphansBest      = "best effort"
 )
 
-// backend is how the launches of a policy are confined.
-func (s *Sandbox) backend(p *work.SandboxPolicy) (string, error) {
-	switch chosen := cmp.Or(p.Backend, "auto"); chosen {
-	case spec.Native, spec.Landlock:
-		return chosen, nil
-	case "auto":
-		if p.Level == spec.LevelOff {
-			return spec.None, nil
-		}
-		return spec.Native, nil
-	default:
-		return "", notYet(p, "the back-end "+chosen)
-	}
-}
-
 // SamePaths reports that a launch under the policy has no view of its own: a bind cannot be put to another
 // path than the host's.
-func (s *Sandbox) SamePaths(p *work.SandboxPolicy) bool {
-	b, err := s.backend(p)
+func (s *Sandbox) SamePaths(ctx context.Context, p *work.SandboxPolicy) bool {
+	b, err := s.choose(ctx, p)
 	return err == nil && onHost(b)
 }
 
@@ -88,7 +79,7 @@ func (p *planner) checkOnHost(r Request) error {
 			return unavailable("the back-end %s has no throw-away layers", p.spec.Backend).At(b.Host).Fix(`say backend = "native"`)
 		}
 	}
-	if mode := cmp.Or(r.Policy.Network.Mode, spec.NetworkNone); mode != spec.NetworkNone {
+	if mode := cmp.Or(r.Policy.Network.Mode, spec.NetworkNone); mode != spec.NetworkNone && !(mode == spec.NetworkHost && p.spec.Backend == spec.None) {
 		return unavailable("the back-end %s can only refuse every network, not give a part of it", p.spec.Backend).
 			At(p.policy.Declared).Fix(`say backend = "native", or network mode = "none"`)
 	}
@@ -151,7 +142,7 @@ func (p *planner) flattenLayers() error {
 	p.spec.Mounts = kept
 	p.ro, p.overlay = append(p.ro, p.overlay...), nil
 	if p.tree == TreeOverlay {
-		p.tree = "read-only"
+		p.tree = treeReadOnly
 	}
 	return nil
 }
@@ -226,9 +217,12 @@ func (pl *plan) tidy() error {
 
 // attributes start the launcher the way the back-end needs. Where there is no namespace it gets a session of
 // its own, which marks what it started.
-func attributes(backend string, without uintptr) *syscall.SysProcAttr {
-	if onHost(backend) {
+func attributes(pl *plan, without uintptr) *syscall.SysProcAttr {
+	switch {
+	case onHost(pl.spec.Backend):
 		return &syscall.SysProcAttr{Setsid: true}
+	case pl.spec.Network == spec.NetworkHost:
+		without |= unix.CLONE_NEWNET
 	}
 	return namespaces(without)
 }
@@ -237,7 +231,10 @@ func attributes(backend string, without uintptr) *syscall.SysProcAttr {
 func wanted(pl *plan, rep *spec.Report) []string {
 	want := []string{
 		"unshare_refused", "mount_refused", "af_alg_refused", "setid_refused", "capabilities_empty",
-		"terminal_left", "state_hidden", "system_write_refused", "egress_refused",
+		"terminal_left", "state_hidden", "system_write_refused",
+	}
+	if pl.spec.Network != spec.NetworkHost {
+		want = append(want, "egress_refused")
 	}
 	switch {
 	case pl.spec.Backend == spec.None:
@@ -252,7 +249,7 @@ func wanted(pl *plan, rep *spec.Report) []string {
 	}
 	switch pl.tree {
 	case "":
-	case "read-only":
+	case treeReadOnly:
 		want = append(want, "tree_sealed")
 	default:
 		want = append(want, "tree_writable")
@@ -264,6 +261,12 @@ func wanted(pl *plan, rep *spec.Report) []string {
 func describe(e *spec.Enforced, pl *plan, rep *spec.Report) {
 	e.Backend = pl.spec.Backend
 	e.Proc.Orphans = orphansNamespace
+	if pl.wrapper != nil {
+		e.Bubblewrap = pl.wrapper.version + " sha256:" + pl.wrapper.digest
+	}
+	if pl.spec.Network == spec.NetworkHost && !rep.Features.Scopes {
+		e.Shortfall = append(e.Shortfall, "net: abstract unix sockets of the host can be reached")
+	}
 	if !onHost(pl.spec.Backend) {
 		return
 	}
@@ -286,4 +289,17 @@ func describe(e *spec.Enforced, pl *plan, rep *spec.Report) {
 		"fs: names, sizes and times of files outside are visible",
 		"limits.tmp: the private directories lie on the disk, without a bound",
 	)
+}
+
+// addNetworkFiles shows how the host finds names, where its network is shared.
+func (p *planner) addNetworkFiles(r Request) error {
+	if r.Policy.Network.Mode != spec.NetworkHost || onHost(p.spec.Backend) {
+		return nil
+	}
+	for _, name := range []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"} {
+		if real, err := filepath.EvalSymlinks(name); err == nil {
+			p.spec.Mounts = append(p.spec.Mounts, spec.Mount{Host: real, Inside: name, Mode: spec.ReadOnly})
+		}
+	}
+	return nil
 }

@@ -69,6 +69,117 @@ func TestALevelAboveGuardedIsRefusedWithoutNamespaces(t *testing.T) {
 	}
 }
 
+// wrapped is what a machine can do that lets only bubblewrap make user namespaces.
+func wrapped(t *testing.T) *work.SandboxPolicy {
+	t.Helper()
+	if !exists("/usr/bin/bwrap") {
+		t.Skip("bubblewrap is not installed: apt-get install bubblewrap")
+	}
+	return &work.SandboxPolicy{Name: "test", Level: "isolated", Backend: "bwrap", Declared: "test.hcl:1"}
+}
+
+func TestBubblewrapGivesStrictAndSaysWho(t *testing.T) {
+	f := newFixture(t)
+	policy := wrapped(t)
+	policy.Level = "strict"
+	p := f.launch(sandbox.Request{Policy: policy, Path: "/bin/sh", Argv: []string{
+		"sh", "-c", `set -e; test $$ != 1; : >/tmp/a; : >$HOME/b; : >/dev/shm/c; ! touch /etc/d 2>/dev/null; test "$(hostname)" = sandbox`}})
+	e := vector(t, p)
+	if end := p.Exit(); end.Code != 0 || end.Lost != "" {
+		t.Errorf("exit: %+v", end)
+	}
+	if e.Enforced != "strict" || e.Backend != "bwrap" || !e.Proc.PIDNS || !e.Net.Netns || e.Proc.Orphans != "pid namespace" || e.Proc.NestedUserns != "denied" {
+		t.Errorf("recorded: %+v", e)
+	}
+	if !strings.HasPrefix(e.Bubblewrap, "0.") || !strings.Contains(e.Bubblewrap, " sha256:") {
+		t.Errorf("bubblewrap is recorded as %q", e.Bubblewrap)
+	}
+}
+
+func TestBubblewrapAttachesTheTreeThatWasPinned(t *testing.T) {
+	f := newFixture(t)
+	policy := wrapped(t)
+	if _, end := f.script(sandbox.Request{Policy: policy, Tree: f.writable()}, ": >here"); end.Code != 0 || !exists(filepath.Join(f.tree, "here")) {
+		t.Errorf("exit: %+v", end)
+	}
+	wrong := f.writable()
+	wrong.Dev, wrong.Ino = 1, 2
+	_, err := f.box.Launch(deadline(t), sandbox.Request{Policy: policy, Tree: wrong, Path: "/bin/true"})
+	if !fault.Is(err, fault.TreeRefused) {
+		t.Errorf("another tree: got %v", err)
+	}
+}
+
+func TestS78_ASealedTreeIsReadOnlyWhereThereAreNoLayers(t *testing.T) {
+	for name, policy := range map[string]*work.SandboxPolicy{"bwrap": wrapped(t), "landlock": guarded()} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			kept := write(t, filepath.Join(f.tree, "dir", "kept"), "judged")
+			sealed := sandbox.Tree{Path: f.tree, Mode: sandbox.TreeOverlay}
+			text, end := f.script(sandbox.Request{Policy: policy, Tree: sealed},
+				`cat dir/kept; echo x >dir/kept; echo x >new; rm dir/kept; mv dir moved; mkdir made; ln dir/kept hard; exit 0`)
+			if end.Code != 0 || !strings.HasPrefix(text, "judged") || read(t, kept) != "judged" {
+				t.Errorf("exit %+v: %q", end, text)
+			}
+			entries, err := os.ReadDir(f.tree)
+			if err != nil || len(entries) != 1 {
+				t.Errorf("the tree holds %v, %v", entries, err)
+			}
+			p := f.launch(sandbox.Request{Policy: policy, Tree: sealed, Path: "/bin/true"})
+			if e := vector(t, p); e.FS.Tree != "read-only" || !e.Verified["tree_sealed"] {
+				t.Errorf("recorded: %+v, %v", e.FS, e.Verified)
+			}
+		})
+	}
+}
+
+func TestTheHostsNetworkLeavesGuarded(t *testing.T) {
+	for name, policy := range map[string]*work.SandboxPolicy{"native": isolated(), "bwrap": wrapped(t)} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			x := outsideWorld(t, f)
+			policy.Backend, policy.Network.Mode = name, "host"
+			_, err := f.box.Launch(deadline(t), sandbox.Request{Policy: policy, Path: "/bin/true"})
+			if !fault.Is(err, fault.SandboxUnavailable) || !strings.Contains(fault.From(err).Hint, "guarded") {
+				t.Errorf("at isolated: got %v", err)
+			}
+			policy.Level = "guarded"
+			for _, o := range f.outcomes(policy, "network", x) {
+				reached := o.Name == "TCP to the host's loopback"
+				abroad := strings.Contains(o.Name, "outside") || strings.Contains(o.Name, "resolver") || strings.Contains(o.Name, "fast open")
+				if !abroad && (o.Error == "") != reached {
+					t.Errorf("%s: %q", o.Name, o.Error)
+				}
+			}
+			for _, o := range f.outcomes(policy, "host", x) {
+				if o.Error == "" {
+					t.Errorf("%s: it worked", o.Name)
+				}
+			}
+			p := f.launch(sandbox.Request{Policy: policy, Path: "/bin/sh", Argv: []string{"sh", "-c", "test -s /etc/hosts"}})
+			if e := vector(t, p); e.Enforced != "guarded" || e.Net.Mode != "host" || e.Net.Netns || e.Verified["egress_refused"] {
+				t.Errorf("recorded: %+v, %v", e.Net, e.Verified)
+			}
+			if end := p.Exit(); end.Code != 0 {
+				t.Errorf("exit: %+v", end)
+			}
+		})
+	}
+}
+
+func TestS30_BubblewrapRefusesEverything(t *testing.T) {
+	f := newFixture(t)
+	x := outsideWorld(t, f)
+	for _, kind := range []string{"host", "network"} {
+		for _, o := range f.outcomes(wrapped(t), kind, x) {
+			if !o.Refused {
+				t.Errorf("%s: %q", o.Name, o.Error)
+			}
+		}
+	}
+	assertNoSetID(t, f.tree)
+}
+
 // A level never claims more than it refuses: what Landlock alone lets through is named here, and why.
 func landlockExceptions() map[string]string {
 	return map[string]string{
@@ -100,7 +211,7 @@ func TestS30_LandlockAloneRefusesAllButItsExceptions(t *testing.T) {
 
 // killed starts three hundred processes that belong to nobody, and kills them.
 func TestS35_KillEndsThreeHundredDetachedProcessesOnEveryBackend(t *testing.T) {
-	for name, policy := range map[string]*work.SandboxPolicy{"native": isolated(), "landlock": guarded(), "off": off()} {
+	for name, policy := range map[string]*work.SandboxPolicy{"native": isolated(), "bwrap": wrapped(t), "landlock": guarded(), "off": off()} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			out, write := pipe(t)

@@ -43,6 +43,8 @@ func levelRemedy(level string, f spec.Features) string {
 	switch {
 	case level == spec.LevelVM:
 		return `say level = "strict", the highest level of this version`
+	case spec.AtLeast(level, spec.LevelIsolated) && f.View && !f.Network:
+		return `say level = "guarded": the host's network leaves no more`
 	case spec.AtLeast(level, spec.LevelStrict) && f.Landlock && !f.Scopes:
 		return `use Linux 6.12 or newer, or say level = "isolated"`
 	case !f.Landlock:

@@ -153,7 +153,9 @@ func masked(t *testing.T, name string, policy work.SandboxPolicy) (trial, bool) 
 func TestS82_BelowTheRequiredLevelNothingRuns(t *testing.T) {
 	for name := range masks() {
 		t.Run("without "+name, func(t *testing.T) {
-			result, ran := masked(t, name, *isolated())
+			policy := *isolated()
+			policy.Backend = "native"
+			result, ran := masked(t, name, policy)
 			if name == "violation-feed" { // isolated does not need it
 				if !ran || result.Enforced.Enforced != "isolated" || result.Enforced.Syscalls.Notify {
 					t.Errorf("ran %v: %+v", ran, result)

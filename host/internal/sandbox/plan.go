@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,7 +38,8 @@ type plan struct {
 	protected       []string // what stays read-only in a writable tree
 	notes           []string // what was asked for and is not given
 	unmet           []string // the same, where the policy declares it: a shortfall
-	private         string   // the directory of this launch, where it has no view; tidy removes it
+	wrapper         *bubblewrap
+	private         string // the directory of this launch, where it has no view; tidy removes it
 }
 
 // planner collects the mounts of one plan.
@@ -47,14 +49,14 @@ type planner struct {
 	taken   map[string]string // inside path -> mode
 }
 
-func (s *Sandbox) plan(r Request) (*plan, error) {
+func (s *Sandbox) plan(ctx context.Context, r Request) (*plan, error) {
 	if err := checkRequest(r); err != nil {
 		return nil, err
 	}
 	if err := checkSupported(r); err != nil {
 		return nil, err
 	}
-	backend, err := s.backend(r.Policy)
+	backend, err := s.choose(ctx, r.Policy)
 	if err != nil {
 		return nil, err
 	}
@@ -90,14 +92,17 @@ func (s *Sandbox) plan(r Request) (*plan, error) {
 	}
 	for _, add := range []func(Request) error{
 		p.addTree, p.addGit, p.addProtected, p.addBinds, p.addToolchains, p.addReads, p.addWrites, p.addSecrets, p.checkCalls,
+		p.addNetworkFiles,
 	} {
 		if err := add(r); err != nil {
 			return nil, err
 		}
 	}
 	p.spec.Env = environment(r)
-	if err := p.placeOnHost(r); err != nil {
-		return nil, errors.Join(err, p.tidy())
+	for _, adapt := range []func(Request) error{p.placeOnHost, p.placeWrapped} {
+		if err := adapt(r); err != nil {
+			return nil, errors.Join(err, p.tidy())
+		}
 	}
 	slices.SortFunc(p.spec.Mounts, func(a, b spec.Mount) int { return strings.Compare(a.Inside, b.Inside) })
 	return p.plan, nil
@@ -132,8 +137,6 @@ func checkSupported(r Request) error {
 		return notYet(r.Policy, "a disk limit")
 	case r.Policy.CPUs != 0 || r.Policy.CPUTime != 0:
 		return notYet(r.Policy, "a processor limit")
-	case r.Policy.Network.Mode == spec.NetworkHost:
-		return notYet(r.Policy, "the host's network")
 	}
 	return nil
 }

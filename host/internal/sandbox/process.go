@@ -34,6 +34,7 @@ type Process struct {
 	done        chan struct{}
 	onHost      bool         // there is no namespace: the launcher must live to end what it started
 	tidy        func() error // removes what the launch had on disk
+	first       *leader      // PID 1 of the namespace, where it is not the daemon's own child
 
 	enforced   spec.Enforced
 	violations atomic.Int64
@@ -130,7 +131,10 @@ func (p *Process) abandon(ctx context.Context, cause error) error {
 		return errors.Join(cause, p.hangUp(), p.lastWords.Close(), p.tidy())
 	}
 	p.kill()
-	_, waitErr := p.os.Wait()
+	waitErr := p.first.wait()
+	if _, err := p.os.Wait(); waitErr == nil {
+		waitErr = err
+	}
 	return errors.Join(cause, waitErr, p.control.Close(), p.lastWords.Close(), p.tidy())
 }
 
@@ -141,6 +145,9 @@ func (p *Process) watch(log hclog.Logger) {
 	ended := p.follow()
 	if ended == nil {
 		p.kill() // the control socket is broken: nothing must run on unseen
+	}
+	if err := p.first.wait(); err != nil {
+		log.Error("wait for the first process", "error", err)
 	}
 	state, err := p.os.Wait()
 	if err != nil {
@@ -203,6 +210,9 @@ func printable(text string) string {
 }
 
 func (p *Process) kill() {
+	if p.first != nil {
+		p.first.kill()
+	}
 	_ = p.os.Kill() // already dead is what is wanted
 }
 
@@ -213,7 +223,12 @@ func (p *Process) Enforced() spec.Enforced { return p.enforced }
 func (p *Process) Level() string { return p.enforced.Enforced }
 
 // PID is the launcher's process id on the host; inside it is 1.
-func (p *Process) PID() int { return p.os.Pid }
+func (p *Process) PID() int {
+	if p.first != nil {
+		return p.first.pid
+	}
+	return p.os.Pid
+}
 
 // Done is closed when no process of the launch is alive.
 func (p *Process) Done() <-chan struct{} { return p.done }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
@@ -31,6 +32,8 @@ type Sandbox struct {
 	stateDir string // without symlinks
 	home     string // without symlinks; "" where there is none
 	homeID   identity
+	trials   trials
+	wrapper  atomic.Pointer[bubblewrap]
 	without  uintptr // namespaces that Weaken leaves out
 }
 
@@ -69,7 +72,7 @@ func (s *Sandbox) Close() error {
 // launcher's report was compared with the required level and every verification in it was true;
 // otherwise nothing of the payload was executed. ctx bounds the launch, not the process.
 func (s *Sandbox) Launch(ctx context.Context, r Request) (*Process, error) {
-	pl, err := s.plan(r)
+	pl, err := s.plan(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -38,8 +38,11 @@ func (s *Sandbox) spawn(pl *plan, r Request) (*Process, error) {
 	if r.Program != nil {
 		files = append(files, r.Program)
 	}
+	if pl.spec.Backend == spec.Bwrap {
+		return s.spawnWrapped(pl, r, &Process{control: ours, lastWords: last}, files)
+	}
 	proc, err := os.StartProcess(s.launcher.path(), []string{"drawspan-sandbox"}, &os.ProcAttr{
-		Dir: "/", Env: launcherEnv(), Files: files, Sys: attributes(pl.spec.Backend, s.without),
+		Dir: "/", Env: launcherEnv(), Files: files, Sys: attributes(pl, s.without),
 	})
 	if err != nil {
 		return nil, errors.Join(namespacesRefused(err), ours.Close(), last.Close())

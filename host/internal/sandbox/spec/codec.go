@@ -185,6 +185,7 @@ func (p *Probe) walk(c *coder) {
 	c.text(&p.Home)
 	c.unsigned(&p.HomeDev)
 	c.unsigned(&p.HomeIno)
+	c.texts(&p.Namespaces)
 }
 
 // Append adds the encoded Message to buf.

@@ -14,6 +14,7 @@ type Enforced struct {
 	Floor          string `json:"floor,omitempty"` // set when less than required was accepted
 	Backend        string `json:"backend"`
 	LauncherSHA256 string `json:"launcher_sha256"`
+	Bubblewrap     string `json:"bubblewrap,omitempty"` // its version and digest, where it made the namespaces
 	FS             struct {
 		View        string   `json:"view"` // "allowlist"
 		LandlockABI int      `json:"landlock_abi"`

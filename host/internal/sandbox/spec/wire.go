@@ -98,6 +98,7 @@ type Probe struct {
 	Home        string // the operator's home and its identity
 	HomeDev     uint64
 	HomeIno     uint64
+	Namespaces  []string // the daemon's own, where somebody else makes the launcher's
 }
 
 // Message is one packet from the launcher; exactly one field is set.
