@@ -142,7 +142,7 @@ func TestNothingShippedCanLeaveLayersOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(symbols), "launcher.Run") || strings.Contains(string(symbols), "launcher.RunWithout") {
+	if !strings.Contains(string(symbols), "launcher.run") || strings.Contains(string(symbols), "launcher.RunWithout") {
 		t.Error("the launcher holds RunWithout, or no symbols")
 	}
 	err = filepath.WalkDir("..", func(name string, d os.DirEntry, err error) error {
