@@ -31,7 +31,13 @@ func (d *decoder) checkGates(w *Workspace) {
 	d.checkNeedCycles(w, byName)
 }
 
+// builtinGate is the daemon's own gate over what tools execute on opening.
+const builtinGate = "sensitive-paths"
+
 func (d *decoder) checkGate(g *Gate) {
+	if g.Name == builtinGate {
+		d.rep.header(g.at, problem{code: codeName, summary: fmt.Sprintf("%s is the name of the built-in gate", quoted(g.Name)), hint: "name it otherwise; a sandbox's filesystem { sensitive } says what the built-in one does"})
+	}
 	validates, holds := g.Has("validator"), g.Has("hold")
 	if !validates && !holds {
 		p := problem{code: codeGateEmpty, summary: fmt.Sprintf("%s neither validates nor holds", g.block), hint: `add: validator = "command", or: hold = "what a person is asked"`}

@@ -75,11 +75,18 @@ func sensitivePaths(d work.DiffFacts) []work.Finding {
 func sensitiveText(opened, used int) string {
 	switch {
 	case used == 0:
-		return fmt.Sprintf("%d paths that tools execute on opening", opened)
+		return paths(opened) + " that tools execute on opening"
 	case opened == 0:
-		return fmt.Sprintf("%d paths that are executed when somebody builds, tests or asks an agent", used)
+		return paths(used) + " that tools execute when somebody builds, tests or asks an agent"
 	}
-	return fmt.Sprintf("%d paths that tools execute on opening, %d on use", opened, used)
+	return fmt.Sprintf("%s that tools execute on opening, %d on use", paths(opened), used)
+}
+
+func paths(n int) string {
+	if n == 1 {
+		return "1 path"
+	}
+	return fmt.Sprintf("%d paths", n)
 }
 
 func listed(names []string) string {
