@@ -165,7 +165,7 @@ type Change struct {
 // Refused is a tree entry that an attempt left and that the host would not take over.
 type Refused struct {
 	Path string `json:"path"`
-	Why  string `json:"why"` // nested_git, special_file, too_deep, name_too_long
+	Why  string `json:"why"` // nested_git, special_file, too_deep, name_too_long, too_large, too_many, set_id, ...
 }
 
 // Death is the launcher's proof that no process of an attempt is alive.

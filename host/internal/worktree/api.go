@@ -43,6 +43,7 @@ type CaptureRequest struct {
 	When     time.Time // author and committer time
 	Withhold []string  // repository-relative paths that must not be in the commit, besides the provisioned ones
 	MaxFile  int64     // larger new or changed files are refused; 0: 2 GiB
+	MaxNew   int       // more new files are refused; 0: 200,000
 	MaxPatch int64     // bytes of patch to write; 0: no patch
 	Patch    io.Writer // receives the patch; nil: none
 }

@@ -104,10 +104,13 @@ func (c *capture) clean(ctx context.Context) error {
 	withheld = slices.Compact(withheld)
 	c.walk = &walk{
 		root: c.root, index: c.index, refused: filepath.Join(t.home, refusedName), skip: make(map[string]bool),
-		prints: t.fingerprints(c.root), maxFile: c.req.MaxFile, sizes: make(map[string]int64), before: len(t.rec.Refused),
+		prints: t.fingerprints(c.root), maxFile: c.req.MaxFile, maxNew: c.req.MaxNew, sizes: make(map[string]int64), before: len(t.rec.Refused),
 	}
 	if c.walk.maxFile <= 0 {
 		c.walk.maxFile = maxFile
+	}
+	if c.walk.maxNew <= 0 {
+		c.walk.maxNew = maxNew
 	}
 	for _, p := range withheld {
 		c.walk.skip[p] = true

@@ -79,11 +79,16 @@ func (t *Tree) Shadow(ctx context.Context) (Shadow, error) {
 	return s, nil
 }
 
-// openRoot opens the tree's directory without following a link.
+// openRoot opens the tree's directory, if it is the one that was made, without following a link.
 func (t *Tree) openRoot() (int, error) {
 	root, err := unix.Open(t.Path(), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("open tree: %w", err)
+		return -1, fault.Wrap(err, fault.TreeRefused, "the tree of attempt %s cannot be opened", t.rec.Attempt).At(t.Path())
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(root, &st); err != nil || st.Dev != t.rec.Dev || st.Ino != t.rec.Ino {
+		closeFD(root)
+		return -1, fault.Wrap(err, fault.TreeRefused, "the tree of attempt %s was replaced", t.rec.Attempt).At(t.Path())
 	}
 	return root, nil
 }

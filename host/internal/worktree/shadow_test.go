@@ -322,3 +322,21 @@ func BenchmarkShadow(b *testing.B) {
 	b.ReportMetric(float64(median(ours))/float64(median(added)), "ratio")
 	b.ReportMetric(0, "ns/op")
 }
+
+// HEAD is the one thing that is read of a shadow: every byte of it counts, and none is believed.
+func FuzzHeadMoved(f *testing.F) {
+	b := newBench(f, map[string]string{"a": "1\n"})
+	s := shadow(f, b.tree)
+	want := b.base + "\n"
+	for _, head := range []string{want, b.base, want + "\n", "ref: refs/heads/main\n", "", strings.ToUpper(want), want[1:], "\x00" + want, want + strings.Repeat("x", 1<<16)} {
+		f.Add([]byte(head))
+	}
+	f.Fuzz(func(t *testing.T, head []byte) {
+		if err := os.WriteFile(filepath.Join(s.Dir, "HEAD"), head, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := moved(t, b.tree); got != (string(head) != want) {
+			t.Errorf("HEAD %q: moved is %v", head, got)
+		}
+	})
+}

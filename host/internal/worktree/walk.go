@@ -18,7 +18,8 @@ const (
 	maxDepth   = 256
 	maxPath    = 2048
 	maxFile    = 2 << 30
-	maxRefused = 1000 // entries that are named; more are counted
+	maxNew     = 200_000 // files and links that the start did not have
+	maxRefused = 1000    // entries that are named; more are counted
 )
 
 // Why an entry was refused.
@@ -28,8 +29,10 @@ const (
 	whyDeep      = "too_deep"      // more than maxDepth directories
 	whyLong      = "name_too_long" // a path longer than maxPath
 	whyLarge     = "too_large"
+	whyMany      = "too_many"
 	whyProvision = "provisioned"  // the bytes of a provisioned file under another name
 	whySubmodule = "in_submodule" // the place of a submodule, whose files belong to another repository
+	whySetID     = "set_id"       // the bit that makes a program run as its owner; the file is kept without it
 	whyMore      = "and_more"     // the entry that counts those which are not named
 )
 
@@ -42,12 +45,14 @@ type walk struct {
 	skip    map[string]bool
 	prints  map[fingerprint]bool
 	maxFile int64
+	maxNew  int
 
-	before int // entries that an earlier walk moved there
+	before int // entries that an earlier walk mentioned
 
 	dev   uint64
-	moved int
+	moved int // or mentioned
 	found []work.Refused
+	fresh int              // entries that the index does not have
 	sizes map[string]int64 // of files that are new or changed
 }
 
@@ -142,10 +147,21 @@ func (w *walk) judge(d dirWork, dir int, name, rel string, st *unix.Stat_t) (str
 		return w.judgeDir(d, dir, name, st)
 	case kind(st) == unix.S_IFREG:
 		return w.judgeFile(dir, name, rel, st)
+	case link && w.crowded(rel):
+		return whyMany, nil
 	case link:
 		return "", w.notice(dir, name, rel, st)
 	}
 	return whySpecial, nil
+}
+
+// crowded counts an entry that is new, and reports whether there are too many of those.
+func (w *walk) crowded(rel string) bool {
+	if w.index[rel] != nil {
+		return false
+	}
+	w.fresh++
+	return w.fresh > w.maxNew
 }
 
 func (w *walk) judgeDir(d dirWork, dir int, name string, st *unix.Stat_t) (string, error) {
@@ -168,10 +184,16 @@ func (w *walk) judgeFile(dir int, name, rel string, st *unix.Stat_t) (string, er
 	if st.Size > w.maxFile {
 		return whyLarge, nil
 	}
-	if st.Mode&0o400 == 0 {
+	if w.crowded(rel) {
+		return whyMany, nil
+	}
+	if st.Mode&0o400 == 0 || st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		if err := chmodAt(dir, name, st.Mode&0o777|0o400); err != nil {
 			return "", err
 		}
+	}
+	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		w.mention(rel, whySetID)
 	}
 	copied, err := w.copied(dir, name, st.Size)
 	if err != nil {
@@ -223,13 +245,18 @@ func (w *walk) notice(dir int, name, rel string, st *unix.Stat_t) error {
 
 // refuse moves an entry out of the tree.
 func (w *walk) refuse(dir int, name, rel, why string, st *unix.Stat_t) error {
-	w.moved++
-	to := filepath.Join(w.refused, strconv.Itoa(w.before+w.moved)+"-"+why)
+	to := filepath.Join(w.refused, strconv.Itoa(w.before+w.moved+1)+"-"+why)
 	if err := moveOut(dir, name, st, to); err != nil {
 		return fmt.Errorf("move %q out of the tree: %w", name, err)
 	}
+	w.mention(rel, why)
+	return nil
+}
+
+// mention notes an entry that was not taken over as it was.
+func (w *walk) mention(rel, why string) {
+	w.moved++
 	if len(w.found) < maxRefused {
 		w.found = append(w.found, work.Refused{Path: rel, Why: why})
 	}
-	return nil
 }
