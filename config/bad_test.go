@@ -160,7 +160,7 @@ var badOnes = []bad{
 	{"accepted for nothing", "sandbox", "  accept_unsandboxed = true", []string{"no_effect 4:24"}, "leave it out"},
 	{"degrade without floor", "sandbox", "  on_shortfall = \"degrade\"", []string{"missing_attribute 4:18"}, "floor"},
 	{"a floor without degrade", "sandbox", "  floor = \"guarded\"", []string{"no_effect 4:11"}, ""},
-	{"a floor that is no lower", "sandbox", "  on_shortfall = \"degrade\"\n  floor = \"isolated\"", []string{"invalid_value 5:11"}, ""},
+	{"a floor that is no lower", "sandbox", "  on_shortfall = \"degrade\"\n  floor = \"strict\"", []string{"invalid_value 5:11"}, ""},
 	{"off that degrades", "sandbox", "  level = \"off\"\n  accept_unsandboxed = true\n  on_shortfall = \"degrade\"", []string{"no_effect 6:18"}, ""},
 	{"a variable with a bad name", "sandbox", "  env {\n    set = { \"A-B\" = \"1\" }\n  }", []string{"invalid_name 5:13"}, ""},
 	{"a reserved variable", "sandbox", "  env {\n    set = { DRAWSPAN_X = \"1\" }\n  }", []string{"invalid_name 5:13"}, ""},

@@ -73,7 +73,7 @@ var pluginSchema = block{
 }
 
 // defaultLevel is the level of a sandbox that names none.
-const defaultLevel = "isolated"
+const defaultLevel = "strict"
 
 var sandboxSchema = block{
 	name: "sandbox", label: "name", many: true,

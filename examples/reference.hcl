@@ -40,30 +40,65 @@ daemon {
   }
 }
 
-# Every program runs in a sandbox: the worktree is writable, the system read-only, the home directory hidden,
-# and there is no network. On a machine that cannot give this an attempt is refused.
+# Every program runs in a sandbox of level "strict": the worktree is writable, the system read-only, the home
+# directory hidden, and there is no network. On a machine that cannot give this an attempt is refused. Everything
+# below that gives more is recorded, with its line, when the daemon starts.
 sandbox "agent" {
-  level = "isolated"
   toolchain "go" {} # Go root and caches of this machine, read-only and offline
-  env {
-    set = { CI = "1" }
+
+  # level        = "strict"    # or isolated, guarded, off
+  # on_shortfall = "degrade"   # take less where the machine cannot give it, but not less than
+  # floor        = "guarded"
+
+  # Through the daemon's proxy, which knows names and refuses private addresses; nothing else is there.
+  network {
+    mode  = "proxy"
+    allow = ["api.anthropic.com"] # port 443; "host:port" for another, "*.host" for all names below it
   }
+
+  # Read when a program is launched; named in the record, masked in every log.
+  credential "anthropic" {
+    from_env = "ANTHROPIC_API_KEY" # or from_file = "~/.config/anthropic/key", mode 0600
+    deliver  = "env"               # or "file"
+  }
+
+  env {
+    set  = { CI = "1" }
+    pass = ["LANG"] # nothing of the daemon's environment is inside otherwise
+  }
+
+  filesystem {
+    protect   = [".claude", ".vscode"] # read-only where they exist
+    sensitive = "flag"                 # files that other tools execute on opening: show, "hold" or "deny" them
+    # read  = ["~/src/schemas"]        # more of this machine, read-only
+    # write = ["~/.cache/acme"]        # or writable; never a repository
+  }
+
+  # Commits that are made inside come back checked, beside the result; "none" leaves them.
+  git {
+    import = "pack"
+  }
+
+  # Exceeding memory, disk, processor time or output ends the attempt and keeps what it did.
   limits {
     processes = 512
-    output    = "64MiB" # more than this ends the attempt
+    memory    = "4GiB"
+    disk      = "4GiB"
+    output    = "64MiB"
     wall      = "30m"
   }
 }
 
 # A second one for validators, tighter. Where one is not named, "default" with the defaults is used.
 sandbox "offline" {
-  level = "isolated"
   toolchain "go" {}
   limits {
     processes  = 256
     open_files = 1024
     file_size  = "256MiB"
     tmp        = "256MiB"
+    cpus       = 2
+    cpu_time   = "20m"
     wall       = "10m"
   }
 }

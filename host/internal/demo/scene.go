@@ -23,13 +23,11 @@ daemon {
 }
 
 sandbox "go" {
-  level = "isolated"
   toolchain "go" {}
   limits { wall = "2m" }
 }
 
 sandbox "bare" {
-  level = "isolated"
   limits { wall = "2m" }
 }
 

@@ -133,7 +133,7 @@ func (w *world) compile(cfg *config.Config) *work.Policy {
 }
 
 // level is the level of a sandbox that names none.
-const level = "isolated"
+const level = "strict"
 
 func TestCompileCarriesEverythingOver(t *testing.T) {
 	w := newWorld(t)
