@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -172,17 +172,8 @@ func readSecret(c work.Credential) ([]byte, error) {
 		return nil, refused(c, "%s cannot be opened: %v", sourceOf(c), errors.Unwrap(err))
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, refused(c, "%s cannot be looked at: %v", sourceOf(c), err)
-	}
-	switch owner := int(st.Uid); {
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return nil, refused(c, "%s is no regular file", sourceOf(c))
-	case owner != os.Geteuid() && owner != 0:
-		return nil, refused(c, "%s belongs to user %d, neither to the daemon's nor to root", sourceOf(c), owner)
-	case st.Mode&0o077 != 0:
-		return nil, refused(c, "%s can be read or written by others (mode %04o)", sourceOf(c), st.Mode&0o7777).Fix("run: chmod 600 %s", c.FromFile)
+	if err := checkSecret(c, f); err != nil {
+		return nil, err
 	}
 	value, err := io.ReadAll(io.LimitReader(f, redact.MaxSecret+3)) // with its newline, and one too many
 	if err != nil {
@@ -192,6 +183,23 @@ func readSecret(c work.Credential) ([]byte, error) {
 		value = bytes.TrimSuffix(cut, []byte("\r"))
 	}
 	return value, nil
+}
+
+// checkSecret holds what was opened against what a credential's file has to be.
+func checkSecret(c work.Credential, f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return refused(c, "%s cannot be looked at: %v", sourceOf(c), err)
+	}
+	switch owner := int(st.Uid); {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return refused(c, "%s is no regular file", sourceOf(c))
+	case owner != os.Geteuid() && owner != 0:
+		return refused(c, "%s belongs to user %d, neither to the daemon's nor to root", sourceOf(c), owner)
+	case st.Mode&0o077 != 0:
+		return refused(c, "%s can be read or written by others (mode %04o)", sourceOf(c), st.Mode&0o7777).Fix("run: chmod 600 %s", c.FromFile)
+	}
+	return nil
 }
 
 // pass are the daemon's own variables that a policy passes on, where the daemon has them. What the
@@ -210,7 +218,7 @@ func (v *vault) pass(p *work.SandboxPolicy) []string {
 
 // environment are the variables that any sandbox of a policy asks for by name.
 func (v *vault) environment(p *work.Policy) []string {
-	var env []string
+	env := map[string]string{}
 	take := func(s *work.SandboxPolicy) {
 		if s == nil {
 			return
@@ -220,8 +228,8 @@ func (v *vault) environment(p *work.Policy) []string {
 			names = append(names, c.FromEnv)
 		}
 		for _, name := range names {
-			if value, ok := v.variable(name); ok && name != "" && !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") }) {
-				env = append(env, name+"="+value)
+			if value, ok := v.variable(name); ok {
+				env[name] = name + "=" + value
 			}
 		}
 	}
@@ -233,6 +241,5 @@ func (v *vault) environment(p *work.Policy) []string {
 			take(g.Sandbox)
 		}
 	}
-	slices.Sort(env)
-	return env
+	return slices.Sorted(maps.Values(env))
 }

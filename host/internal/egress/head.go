@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -101,13 +102,13 @@ func readLine(r *bufio.Reader, left *int) (string, error) {
 	if !ok {
 		return "", malformed("a line of the head does not end with CR LF")
 	}
-	for _, c := range line {
-		if c < ' ' && c != '\t' || c == 0x7f {
-			return "", malformed("the head has a control character")
-		}
+	if slices.ContainsFunc(line, control) {
+		return "", malformed("the head has a control character")
 	}
 	return string(line), nil
 }
+
+func control(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 // parseFirst reads the request line: exactly three words with single spaces, all printable ASCII.
 func (h *head) parseFirst(line string) error {
@@ -247,19 +248,19 @@ func (h *head) checkFraming() error {
 		h.length = -1
 	}
 	if len(lengths) == 1 {
-		n, err := strconv.ParseInt(lengths[0], 10, 64)
-		if err != nil || n < 0 || strconv.FormatInt(n, 10) != lengths[0] {
+		n, err := strconv.ParseUint(lengths[0], 10, 63)
+		if err != nil || strconv.FormatUint(n, 10) != lengths[0] {
 			return malformed("the length of the body is not a number")
 		}
-		h.length = n
-	}
-	if h.method == http.MethodConnect && h.length != 0 {
-		return malformed("CONNECT has a body")
+		h.length = int64(n)
 	}
 	return h.checkExpect()
 }
 
 func (h *head) checkExpect() error {
+	if h.method == http.MethodConnect && h.length != 0 {
+		return malformed("CONNECT has a body")
+	}
 	expect := h.header["Expect"]
 	if len(expect) > 1 || len(expect) == 1 && !strings.EqualFold(expect[0], "100-continue") {
 		return &refusal{http.StatusExpectationFailed, "the only expectation is 100-continue"}

@@ -187,6 +187,18 @@ func (x *exchange) run(ctx context.Context) error {
 
 // finish answers an error where that is still possible, and records.
 func (x *exchange) finish(ctx context.Context, err error) {
+	x.describe(ctx, err)
+	x.proxy.ledger.add(x.record)
+	if err != nil && !x.told {
+		answer(x.client, statusOf(err), x.explanation())
+	}
+	if !x.tunnel {
+		x.linger()
+	}
+}
+
+// describe fills in the record.
+func (x *exchange) describe(ctx context.Context, err error) {
 	r := &x.record
 	r.Method, r.Host, r.Port = printable(x.head.method, maxMethod), printable(x.head.shown, maxShown), x.head.port
 	if r.Host == "" {
@@ -201,17 +213,14 @@ func (x *exchange) finish(ctx context.Context, err error) {
 		}
 	}
 	r.Duration = time.Since(r.At)
-	x.proxy.ledger.add(*r)
-	if err != nil && !x.told {
-		text := r.Reason
-		if r.Host != "" && x.head.port != 0 {
-			text = fmt.Sprintf("%s:%d: %s", r.Host, r.Port, text)
-		}
-		answer(x.client, statusOf(err), text)
+}
+
+// explanation is what the client is told.
+func (x *exchange) explanation() string {
+	if x.record.Port == 0 {
+		return x.record.Reason
 	}
-	if !x.tunnel {
-		x.linger()
-	}
+	return fmt.Sprintf("%s:%d: %s", x.record.Host, x.record.Port, x.record.Reason)
 }
 
 // answer writes a whole response.

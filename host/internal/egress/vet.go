@@ -50,7 +50,8 @@ var spans = []span{
 	{netip.MustParsePrefix("192.168.0.0/16"), whyPrivate},
 	{netip.MustParsePrefix("100.64.0.0/10"), whyPrivate}, // shared by a provider's customers, and by overlay networks
 	{netip.MustParsePrefix("fc00::/7"), whyPrivate},
-	{netip.MustParsePrefix("fec0::/10"), whyPrivate}, // site-local, deprecated and still routed by some
+	{netip.MustParsePrefix("fec0::/10"), whyPrivate},      // site-local, deprecated and still routed by some
+	{netip.MustParsePrefix("64:ff9b:1::/48"), whyPrivate}, // local NAT64: only its operator knows where the address is
 
 	{netip.MustParsePrefix("192.0.0.0/24"), whyReserved},
 	{netip.MustParsePrefix("192.0.2.0/24"), whyReserved},
@@ -83,21 +84,22 @@ var carriers = []struct {
 
 // classify says why an address is not dialled, or "". Of whyPrivate the caller decides.
 func classify(a netip.Addr) string {
-	if a.Is4In6() {
-		a = a.Unmap()
-	}
-	a = a.WithZone("")
+	a = a.Unmap().WithZone("")
 	for _, s := range spans {
 		if s.prefix.Contains(a) {
 			return s.why
 		}
 	}
-	if !a.Is6() {
-		return ""
+	if four, ok := carried(a); ok {
+		return classify(four)
 	}
-	// The local-use NAT64 range puts the address at a place that only its operator knows.
-	if netip.MustParsePrefix("64:ff9b:1::/48").Contains(a) {
-		return whyPrivate
+	return ""
+}
+
+// carried is the IPv4 address that an IPv6 address stands for.
+func carried(a netip.Addr) (netip.Addr, bool) {
+	if !a.Is6() {
+		return netip.Addr{}, false
 	}
 	bytes := a.As16()
 	for _, c := range carriers {
@@ -106,12 +108,10 @@ func classify(a netip.Addr) string {
 			for i := range four {
 				four[i] = bytes[c.at+i] ^ c.flip
 			}
-			return classify(netip.AddrFrom4(four))
+			return netip.AddrFrom4(four), true
 		}
 	}
 	// ISATAP: ::0:5efe:a.b.c.d and ::200:5efe:a.b.c.d in any network.
-	if bytes[8]&0xfd == 0 && bytes[9] == 0 && bytes[10] == 0x5e && bytes[11] == 0xfe {
-		return classify(netip.AddrFrom4([4]byte(bytes[12:])))
-	}
-	return ""
+	isatap := bytes[8]&0xfd == 0 && [3]byte(bytes[9:12]) == [3]byte{0, 0x5e, 0xfe}
+	return netip.AddrFrom4([4]byte(bytes[12:])), isatap
 }
