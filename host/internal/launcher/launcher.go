@@ -23,7 +23,12 @@ const (
 
 // Run is the whole life of the launcher; it returns the exit code of the process. The working thread is
 // never the main one: signals to PID 1 are judged by the main thread's Landlock domain.
-func Run() int { return run(nil) }
+func Run() int {
+	if len(os.Args) == 2 && os.Args[1] == spec.SpawnerArg {
+		return serveSpawns()
+	}
+	return run(nil)
+}
 
 func run(off map[string]bool) int {
 	runtime.LockOSThread()

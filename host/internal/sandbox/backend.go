@@ -224,7 +224,7 @@ func attributes(pl *plan, without uintptr) *syscall.SysProcAttr {
 	case pl.spec.Network == spec.NetworkHost:
 		without |= unix.CLONE_NEWNET
 	}
-	return namespaces(without)
+	return spec.Namespaces(without)
 }
 
 // wanted are the refusals that a report must show, by back-end.

@@ -116,7 +116,7 @@ func (s *Sandbox) startBubblewrap(pl *plan, files []*os.File) (proc *os.Process,
 	proc, err = os.StartProcess(bwrapPath, []string{
 		"bwrap", "--args", strconv.Itoa(bwrapArgsFD), "--", "/proc/self/fd/" + strconv.Itoa(bwrapProgramFD),
 	}, &os.ProcAttr{
-		Dir: "/", Env: launcherEnv(), Files: append(files, s.launcher.file, args, write), Sys: &syscall.SysProcAttr{Setpgid: true},
+		Dir: "/", Env: spec.LauncherEnv(), Files: append(files, s.launcher.file, args, write), Sys: &syscall.SysProcAttr{Setpgid: true},
 	})
 	if err != nil {
 		return nil, nil, unavailable("bubblewrap could not be started: %v", err).At(bwrapPath)

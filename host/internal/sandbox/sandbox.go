@@ -27,6 +27,7 @@ type Options struct {
 type Sandbox struct {
 	log      hclog.Logger
 	launcher *pinned
+	spawner  *spawner
 	ground   *ground
 	system   []spec.Mount
 	stateDir string // without symlinks
@@ -60,12 +61,16 @@ func New(o Options) (*Sandbox, error) {
 	if s.ground, err = prepareGround(stateDir, s.home); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the sandbox's files: %w", err), s.launcher.close())
 	}
+	if s.spawner, err = startSpawner(s.launcher); err != nil {
+		s.log.Warn("launches are slower than they could be", "error", err)
+		s.spawner = &spawner{}
+	}
 	return s, nil
 }
 
 // Close removes what New prepared. Launches must have ended.
 func (s *Sandbox) Close() error {
-	return errors.Join(s.ground.remove(), s.launcher.close())
+	return errors.Join(s.spawner.close(), s.ground.remove(), s.launcher.close())
 }
 
 // Launch starts one confined process. It returns when the payload runs, which is only after the

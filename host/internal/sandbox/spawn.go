@@ -5,21 +5,45 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
-// launcherEnv keeps PID 1 small and steady: no collection while the payload may hold every thread that
-// the limit allows.
-func launcherEnv() []string {
-	return []string{"GOGC=off", "GOMEMLIMIT=64MiB", "GOMAXPROCS=2", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
-}
+// starter starts the launcher's process with these descriptors, from 0 on.
+type starter func(files []*os.File) (*os.Process, error)
 
 // spawn starts the launcher in its new namespaces. It waits for its specification.
 func (s *Sandbox) spawn(pl *plan, r Request) (*Process, error) {
+	if pl.spec.Backend == spec.Native && pl.spec.Network != spec.NetworkHost && s.without == 0 {
+		p, err := s.spawnBy(s.spawner.start, pl, r)
+		if err == nil {
+			return p, nil
+		}
+		if !errors.Is(err, errNoSpawner) {
+			s.log.Warn("launches are slower from now on", "error", err)
+		}
+	}
+	return s.spawnBy(s.starter(pl), pl, r)
+}
+
+// starter starts a launcher without a spawner.
+func (s *Sandbox) starter(pl *plan) starter {
+	return func(files []*os.File) (*os.Process, error) {
+		process, err := os.StartProcess(s.launcher.path(), []string{"drawspan-sandbox"}, &os.ProcAttr{
+			Dir: "/", Env: spec.LauncherEnv(), Files: files, Sys: attributes(pl, s.without),
+		})
+		if err != nil {
+			return nil, namespacesRefused(err)
+		}
+		return process, nil
+	}
+}
+
+// spawnBy starts the launcher in one of the two ways. Each has a control socket of its own: a launcher that
+// a failed spawner has started after all finds its socket closed, and ends.
+func (s *Sandbox) spawnBy(start starter, pl *plan, r Request) (*Process, error) {
 	ours, theirs, err := controlPair()
 	if err != nil {
 		return nil, err
@@ -41,17 +65,14 @@ func (s *Sandbox) spawn(pl *plan, r Request) (*Process, error) {
 	if pl.spec.Backend == spec.Bwrap {
 		return s.spawnWrapped(pl, r, &Process{control: ours, lastWords: last}, files)
 	}
-	proc, err := os.StartProcess(s.launcher.path(), []string{"drawspan-sandbox"}, &os.ProcAttr{
-		Dir: "/", Env: launcherEnv(), Files: files, Sys: attributes(pl, s.without),
-	})
+	process, err := start(files)
 	if err != nil {
-		return nil, errors.Join(namespacesRefused(err), ours.Close(), last.Close())
+		return nil, errors.Join(err, ours.Close(), last.Close())
 	}
-	p := &Process{
-		os: proc, control: ours, lastWords: last, onViolation: r.OnViolation, onListener: r.OnListener, done: make(chan struct{}),
+	return &Process{
+		os: process, control: ours, lastWords: last, onViolation: r.OnViolation, onListener: r.OnListener, done: make(chan struct{}),
 		onHost: onHost(pl.spec.Backend), tidy: pl.tidy,
-	}
-	return p, nil
+	}, nil
 }
 
 func orNull(f, null *os.File) *os.File {
@@ -59,24 +80,6 @@ func orNull(f, null *os.File) *os.File {
 		return null
 	}
 	return f
-}
-
-// namespaces are all new. A process group of its own keeps the launcher from a Ctrl-C at the daemon's
-// terminal; it leaves the terminal by itself. It does not get a session: on machines with automatic group
-// scheduling each session is a group of its own, and a launch would wait for its first turn. The ambient capabilities hold in the new user namespace only, and over files of
-// the daemon's own user only; without them the launcher, which is not uid 0 there, would lose them when it
-// is executed. DAC_OVERRIDE is for overlayfs, whose work directory has mode 0. The launcher maps the
-// daemon's user by itself: the daemon could not do it for a child once it protects its own memory from
-// other processes.
-func namespaces(without uintptr) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{
-		Setpgid: true,
-		Cloneflags: (unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
-			unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP) &^ without,
-		AmbientCaps: []uintptr{
-			unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE, unix.CAP_DAC_OVERRIDE,
-		},
-	}
 }
 
 // controlPair is the control socket: packets, and a close that either side sees.
