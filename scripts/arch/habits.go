@@ -17,7 +17,7 @@ var talkers = []string{"host/internal/cli", "scripts/..."}
 
 // gitRunners may run git: one room does, with the environment and flags that make hostile repositories
 // harmless. The bench measures git itself, on repositories that it made.
-var gitRunners = []string{"host/internal/worktree", "host/bench"}
+var gitRunners = []string{"host/internal/worktree", "host/bench", "host/escape/..."}
 
 // habit is one thing that the house does not do, seen file by file.
 type habit func(t *tree, r *room, s *source) []string
