@@ -237,7 +237,7 @@ func (d *Daemon) describe(ctx context.Context, _ api.Actor, _ api.Empty) (api.In
 	return api.Instance{
 		ID: d.store.InstanceID(), Version: d.opt.Version, API: "v1", StartedAt: d.started.UTC().Format(time.RFC3339Nano),
 		StateDir: cfg.cfg.Daemon.StateDir, Config: cfg.cfg.Files, PolicySum: cfg.policy.Digest, Live: d.dispatch.Live(),
-		Levels: d.levels(), Head: head.Position.String(), Simulators: d.simulators(), Listeners: d.listeners,
+		Levels: d.levels(ctx), Head: head.Position.String(), Simulators: d.simulators(), Listeners: d.listeners,
 	}, nil
 }
 

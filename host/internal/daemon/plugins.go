@@ -181,8 +181,8 @@ func (d *Daemon) simulators() []string {
 	return out
 }
 
-// levels are the sandbox levels that an operator can require of this version.
-func (d *Daemon) levels() []string { return []string{"guarded", "isolated"} }
+// levels are the sandbox levels that an operator can require on this machine, tried by launching.
+func (d *Daemon) levels(ctx context.Context) []string { return d.sandbox.Levels(ctx) }
 
 func problemText(p audit.Problem) string {
 	text := p.What

@@ -119,16 +119,19 @@ func (s *Sandbox) trial(ctx context.Context, backend string) (spec.Enforced, err
 	return p.Enforced(), nil
 }
 
-// Levels are what can be required here, weakest first, tried.
+// Levels are the protections that can be required here, weakest first, tried. Off is none.
 func (s *Sandbox) Levels(ctx context.Context) []string {
 	best := spec.LevelOff
 	for _, b := range backends() {
 		if t := s.try(ctx, b); t.err == nil && spec.AtLeast(t.enforced.Enforced, best) {
 			best = t.enforced.Enforced
 		}
+		if best == spec.LevelStrict {
+			break
+		}
 	}
-	var reached []string
-	for _, l := range []string{spec.LevelOff, spec.LevelGuarded, spec.LevelIsolated, spec.LevelStrict} {
+	reached := []string{}
+	for _, l := range []string{spec.LevelGuarded, spec.LevelIsolated, spec.LevelStrict} {
 		if spec.AtLeast(best, l) {
 			reached = append(reached, l)
 		}

@@ -26,7 +26,7 @@ const (
 
 // Try finds out what this machine can enforce, by doing it: settings of the kernel say less than a launch.
 func (s *Sandbox) Try(ctx context.Context) []Check {
-	checks := []Check{kernelCheck()}
+	checks := append([]Check{kernelCheck()}, s.backendChecks(ctx)...)
 	e, reported, err := s.tryLaunch(ctx)
 	if err != nil {
 		f := fault.From(err)
@@ -38,15 +38,14 @@ func (s *Sandbox) Try(ctx context.Context) []Check {
 	}
 	return append(checks,
 		Check{Name: "sandbox", State: checkOK, Detail: fmt.Sprintf(
-			"level %s in %.1f ms: new user, mount, pid, network, ipc, uts and cgroup namespaces, no capabilities, %d refusals verified",
-			e.Enforced, float64(e.SetupUS)/1000, len(e.Verified))},
+			"level %s in %.1f ms: %s, %d refusals verified", e.Enforced, float64(e.SetupUS)/1000, means(e), len(e.Verified))},
 		landlockCheck(e), feedCheck(e, reported), s.overlayCheck(ctx), memoryCheck())
 }
 
 // tryLaunch runs a shell that breaks one rule, and says whether the kernel reported that.
 func (s *Sandbox) tryLaunch(ctx context.Context, binds ...Bind) (spec.Enforced, bool, error) {
 	var reported atomic.Bool
-	const script = ": >/tmp/a; chmod u+s /tmp/a 2>/dev/null && exit 3; for d; do : >$d/a || exit 4; done"
+	const script = ": >$TMPDIR/a; chmod u+s $TMPDIR/a 2>/dev/null && exit 3; for d; do : >$d/a || exit 4; done"
 	argv := []string{"sh", "-c", script, "sh"}
 	for _, b := range binds {
 		argv = append(argv, b.Host)

@@ -28,7 +28,7 @@ func TestTryTellsWhatTheMachineCanDo(t *testing.T) {
 			t.Errorf("not fit to print: %+v", c)
 		}
 	}
-	for _, name := range []string{"kernel", "sandbox", "landlock", "violation feed", "throw-away layers"} {
+	for _, name := range []string{"kernel", "sandbox", "back-end native", "back-end landlock", "landlock", "violation feed", "throw-away layers"} {
 		if state[name] != "ok" {
 			t.Errorf("%s is %q: %+v", name, state[name], checks)
 		}
