@@ -57,6 +57,9 @@ func handledRights(abi int) uint64 {
 func (b *box) restrictPaths() error {
 	abi := landlockABI()
 	if abi == 0 {
+		if b.spec.Backend == spec.Landlock {
+			return errors.New("not available in this kernel")
+		}
 		b.note("landlock: not available in this kernel")
 		return nil
 	}

@@ -218,6 +218,9 @@ func openBelow(root int, absolute string, resolve uint64) (int, error) {
 		if tries < 32 && (err == unix.EAGAIN || err == unix.EINTR) {
 			continue
 		}
+		if err == unix.ENOSYS {
+			return walkBelow(root, absolute, resolve&unix.RESOLVE_NO_SYMLINKS == 0)
+		}
 		return fd, err
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -103,6 +104,9 @@ func pinBelow(t Tree, name string) (spec.Mount, error) {
 		Flags:   unix.O_PATH | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	})
+	if err == unix.ENOSYS {
+		fd, err = walkBeneath(tree, name)
+	}
 	if err != nil {
 		return spec.Mount{}, err
 	}
@@ -116,6 +120,30 @@ func pinBelow(t Tree, name string) (spec.Mount, error) {
 	}
 	path := filepath.Join(t.Path, name)
 	return spec.Mount{Host: path, Inside: path, Dev: uint64(st.Dev), Ino: st.Ino}, nil
+}
+
+// walkBeneath is for machines without openat2: a local path, one component after the other.
+func walkBeneath(dir int, local string) (int, error) {
+	at := -1
+	for _, name := range strings.Split(local, "/") {
+		from := dir
+		if at >= 0 {
+			from = at
+		}
+		next, err := unix.Openat(from, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if at >= 0 {
+			err = errors.Join(err, unix.Close(at))
+		}
+		if err != nil {
+			return -1, err
+		}
+		at = next
+		var st unix.Stat_t
+		if err := unix.Fstat(at, &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			return -1, errors.Join(err, unix.ELOOP, unix.Close(at))
+		}
+	}
+	return at, nil
 }
 
 // addWrites attaches what the operator lets an attempt write to outside of its tree.

@@ -28,17 +28,18 @@ type mask struct {
 	arg   int // -1: whatever the arguments
 	bits  uint32
 	errno unix.Errno
+	value int // not 0: the call succeeds with this instead
 }
 
 func masks() map[string]mask {
 	return map[string]mask{
-		"landlock":         {unix.SYS_LANDLOCK_CREATE_RULESET, -1, 0, unix.ENOSYS},
-		"user-namespaces":  {unix.SYS_CLONE, 0, unix.CLONE_NEWUSER, unix.EPERM},
-		"violation-feed":   {unix.SYS_SECCOMP, 1, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, unix.EINVAL},
-		"syscall-filter":   {unix.SYS_SECCOMP, -1, 0, unix.EINVAL},
-		"pivot-root":       {unix.SYS_PIVOT_ROOT, -1, 0, unix.EPERM},
-		"no-new-privs":     {unix.SYS_PRCTL, 0, unix.PR_SET_NO_NEW_PRIVS, unix.EINVAL},
-		"mount-attributes": {unix.SYS_MOUNT_SETATTR, -1, 0, unix.ENOSYS},
+		"landlock":         {unix.SYS_LANDLOCK_CREATE_RULESET, -1, 0, unix.ENOSYS, 0},
+		"user-namespaces":  {unix.SYS_CLONE, 0, unix.CLONE_NEWUSER, unix.EPERM, 0},
+		"violation-feed":   {unix.SYS_SECCOMP, 1, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, unix.EINVAL, 0},
+		"syscall-filter":   {unix.SYS_SECCOMP, -1, 0, unix.EINVAL, 0},
+		"pivot-root":       {unix.SYS_PIVOT_ROOT, -1, 0, unix.EPERM, 0},
+		"no-new-privs":     {unix.SYS_PRCTL, 0, unix.PR_SET_NO_NEW_PRIVS, unix.EINVAL, 0},
+		"mount-attributes": {unix.SYS_MOUNT_SETATTR, -1, 0, unix.ENOSYS, 0},
 	}
 }
 
@@ -50,15 +51,19 @@ func (m mask) install() error {
 	}
 	if m.arg >= 0 {
 		test := bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: m.bits, SkipTrue: 1}
-		if m.call == unix.SYS_PRCTL {
+		if m.call == unix.SYS_PRCTL || m.call == unix.SYS_MOUNT || m.value != 0 {
 			test = bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: m.bits, SkipTrue: 1}
 		}
 		program = append(program, bpf.LoadAbsolute{Off: uint32(16 + 8*m.arg), Size: 4}, test)
 	} else {
 		program = append(program, bpf.LoadConstant{}, bpf.LoadConstant{})
 	}
+	verdict, flags := unix.SECCOMP_RET_ERRNO|uint32(m.errno), uintptr(unix.SECCOMP_FILTER_FLAG_TSYNC)
+	if m.value != 0 {
+		verdict, flags = unix.SECCOMP_RET_USER_NOTIF, flags|unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH|unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	}
 	program = append(program,
-		bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(m.errno)},
+		bpf.RetConstant{Val: verdict},
 		bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW})
 	raw, err := bpf.Assemble(program)
 	if err != nil {
@@ -74,9 +79,12 @@ func (m mask) install() error {
 		return err
 	}
 	fprog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&fprog)))
+	listener, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&fprog)))
 	if errno != 0 {
 		return errno
+	}
+	if m.value != 0 {
+		go m.answer(int(listener))
 	}
 	return nil
 }
@@ -88,6 +96,7 @@ type trial struct {
 	Hint     string
 	Enforced spec.Enforced
 	Exit     sandbox.Exit
+	Tree     string
 }
 
 // runMasked launches a payload that writes a marker into the tree, on a kernel without something.
@@ -109,7 +118,11 @@ func tryMasked(args []string) (trial, error) {
 	if err := json.Unmarshal([]byte(args[4]), &policy); err != nil {
 		return trial{}, err
 	}
-	if err := masks()[args[0]].install(); err != nil {
+	kernel, ok := masks()[args[0]]
+	if !ok {
+		kernel = moreMasks()[args[0]]
+	}
+	if err := kernel.install(); err != nil {
 		return trial{}, fmt.Errorf("mask %s: %w", args[0], err)
 	}
 	box, err := sandbox.New(sandbox.Options{Launcher: os.Getenv(launcherVariable), StateDir: state, Home: home})
@@ -117,8 +130,8 @@ func tryMasked(args []string) (trial, error) {
 		return trial{}, err
 	}
 	p, err := box.Launch(context.Background(), sandbox.Request{
-		Policy: &policy, Tree: sandbox.Tree{Path: tree, Mode: sandbox.TreeWritable},
-		Path: "/bin/sh", Argv: []string{"sh", "-c", ": >ran; : >/run/written"},
+		Policy: &policy, Tree: sandbox.Tree{Path: tree, Mode: args[5]},
+		Path: "/bin/sh", Argv: []string{"sh", "-c", ": >ran; kill -0 $PPID && : >signalled; : >/run/written"},
 	})
 	if err != nil {
 		f := fault.From(err)
@@ -130,13 +143,18 @@ func tryMasked(args []string) (trial, error) {
 // masked runs a trial in a process of its own.
 func masked(t *testing.T, name string, policy work.SandboxPolicy) (trial, bool) {
 	t.Helper()
+	return maskedTree(t, name, policy, sandbox.TreeWritable)
+}
+
+func maskedTree(t *testing.T, name string, policy work.SandboxPolicy, mode string) (trial, bool) {
+	t.Helper()
 	needSandbox(t)
 	tree := realTemp(t)
 	text, err := json.Marshal(policy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := outside(t, "masked", name, realTemp(t), realTemp(t), tree, string(text))
+	cmd := outside(t, "masked", name, realTemp(t), realTemp(t), tree, string(text), mode)
 	cmd.Env = []string{launcherVariable + "=" + os.Getenv(launcherVariable)}
 	out, err := cmd.Output()
 	if err != nil {
@@ -146,6 +164,7 @@ func masked(t *testing.T, name string, policy work.SandboxPolicy) (trial, bool) 
 	if err := json.Unmarshal(out, &result); err != nil {
 		t.Fatalf("%v in %q", err, out)
 	}
+	result.Tree = tree
 	_, err = os.Stat(filepath.Join(tree, "ran"))
 	return result, err == nil
 }

@@ -93,6 +93,9 @@ func (p *Process) silence(what string, err error) error {
 		err = errors.New("another message came")
 	}
 	words := p.words()
+	if p.first != nil && p.enforced.Backend == "" { // nothing was reported: it is bubblewrap that failed
+		return unavailable("bubblewrap could not build the sandbox%s", words).Fix("%s", namespaceRemedy(hostFacts()))
+	}
 	return fmt.Errorf("wait for %s of the sandbox launcher%s: %w", what, words, err)
 }
 

@@ -66,6 +66,9 @@ func stageFault(rep *spec.Report) error {
 			Fix("use Linux 5.11 or newer with overlayfs, and caches on a file system without mounts inside")
 	case "mount":
 		return fault.New(fault.ConfigInvalid, "a path could not be attached: %s", rep.Err)
+	case "landlock":
+		return unavailable("this machine has no Landlock to confine with: %s", rep.Err).
+			Fix("use a kernel with Landlock (6.2 or newer, with landlock in the lsm= list)")
 	case "network", "hostname", "capabilities", "view":
 		return unavailable("the new namespaces give no privileges: %s", rep.Err).Fix("%s", namespaceRemedy(hostFacts()))
 	}

@@ -43,6 +43,7 @@ func (f Features) needs() []need {
 		{LevelGuarded, "syscall filter", f.Seccomp},
 		{LevelGuarded, "resource limits", f.Limits},
 		{LevelGuarded, "closed descriptors", f.FDs},
+		{LevelGuarded, "Landlock ABI 3", f.Landlock || f.View},
 		{LevelIsolated, "namespaces", f.Namespaces},
 		{LevelIsolated, "file system view", f.View},
 		{LevelIsolated, "network namespace", f.Network},
@@ -76,7 +77,7 @@ func Judge(f Features, want string) (enforced string, missing []string) {
 			continue
 		}
 		lacking[n.level] = true
-		if AtLeast(want, n.level) {
+		if AtLeast(want, n.level) && !slices.Contains(missing, n.name) {
 			missing = append(missing, n.name)
 		}
 	}

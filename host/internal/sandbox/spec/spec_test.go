@@ -110,8 +110,9 @@ func FuzzDecode(f *testing.F) {
 }
 
 func TestALevelIsNamedOnlyWithAllItsFeatures(t *testing.T) {
-	guarded := Features{NoNewPrivs: true, Seccomp: true, Limits: true, FDs: true}
+	guarded := Features{NoNewPrivs: true, Seccomp: true, Limits: true, FDs: true, Landlock: true}
 	isolated := guarded
+	isolated.Landlock = false // the view is enough
 	isolated.Namespaces, isolated.View, isolated.Network, isolated.Caps, isolated.Nested = true, true, true, true, true
 	strict := isolated
 	strict.Landlock, strict.Scopes, strict.Notify, strict.Git = true, true, true, true
@@ -127,7 +128,8 @@ func TestALevelIsNamedOnlyWithAllItsFeatures(t *testing.T) {
 		missing int
 	}{
 		{"nothing", Features{}, LevelOff, LevelOff, 0},
-		{"nothing, for isolated", Features{}, LevelIsolated, LevelOff, 9},
+		{"nothing, for isolated", Features{}, LevelIsolated, LevelOff, 10},
+		{"neither Landlock nor a view", Features{NoNewPrivs: true, Seccomp: true, Limits: true, FDs: true}, LevelGuarded, LevelOff, 1},
 		{"guarded", guarded, LevelGuarded, LevelGuarded, 0},
 		{"isolated", isolated, LevelIsolated, LevelIsolated, 0},
 		{"isolated, for strict", isolated, LevelStrict, LevelIsolated, 4},
