@@ -325,8 +325,13 @@ func (p *planner) add(m spec.Mount) error {
 	return nil
 }
 
-// checkDeclared keeps a policy from naming anything of the daemon's own.
+// checkDeclared keeps a policy from naming anything of the daemon's own, and anything else than what its
+// path named when the configuration was checked: who may write to a directory could put a link there.
 func (p *planner) checkDeclared(m spec.Mount) error {
+	if m.Host != m.Inside {
+		return fault.New(fault.ConfigInvalid, "%s leads through a symbolic link to %s, which the configuration does not name", m.Inside, m.Host).
+			At(p.policy.Declared).Fix("remove the link, or name where it leads and reload")
+	}
 	if within(m.Host, p.sandbox.stateDir) {
 		return fault.New(fault.ConfigInvalid, "a sandbox cannot be given the daemon's own files").At(m.Host)
 	}

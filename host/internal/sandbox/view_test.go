@@ -127,14 +127,11 @@ func TestOnlyWhatIsNamedIsVisible(t *testing.T) {
 	if err := os.Chmod(filepath.Join(tools, "bin", "tool"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	link := filepath.Join(realTemp(t), "link")
-	if err := os.Symlink(tools, link); err != nil {
-		t.Fatal(err)
-	}
+	more := filepath.Dir(write(t, filepath.Join(realTemp(t), "more", "file"), "more\n"))
 	cache := write(t, filepath.Join(realTemp(t), "cache", "entry"), "cached")
 	missing := filepath.Join(realTemp(t), "missing-cache")
 	policy := isolated()
-	policy.Read = []string{link}
+	policy.Read = []string{more}
 	policy.Env = map[string]string{"FROM_POLICY": "1", "SHARED": "policy"}
 	policy.Toolchains = []work.Toolchain{{
 		Name: "test", Read: []string{tools}, Overlay: []string{filepath.Dir(cache), missing},
@@ -151,7 +148,7 @@ func TestOnlyWhatIsNamedIsVisible(t *testing.T) {
 	}
 	text, end := f.script(r, `
 		set -e
-		tool; `+link+`/bin/tool; cat /bound/file; echo
+		tool; cat `+more+`/file /bound/file; echo
 		! echo x 2>/dev/null >`+tools+`/bin/other
 		! echo x 2>/dev/null >/bound/file
 		echo changed >`+cache+`; echo new >`+missing+`/new; echo out >/bound/rw/out
@@ -159,7 +156,7 @@ func TestOnlyWhatIsNamedIsVisible(t *testing.T) {
 		echo $FROM_POLICY $SHARED $TOOL $MINE $HOME $TMPDIR
 		echo x >$HOME/x; echo x >$TMPDIR/x; echo x >/var/tmp/x; echo x >/dev/shm/x
 		ls /home`)
-	want := "tool runs\ntool runs\n1\nchanged\nnew\n1 policy 1 x /home/user /tmp\nuser\n"
+	want := "tool runs\nmore\n1\nchanged\nnew\n1 policy 1 x /home/user /tmp\nuser\n"
 	if end.Code != 0 || text != want {
 		t.Errorf("exit %+v:\n%s\nwant:\n%s", end, text, want)
 	}
