@@ -298,7 +298,7 @@ func (h *host) checkNowhere(step api.Step, values ...string) {
 	}
 }
 
-func TestS74_ACredentialThatIsEchoedIsFoundNowhere(t *testing.T) {
+func TestACredentialThatIsEchoedIsFoundNowhere(t *testing.T) {
 	const fromEnv, fromFile = "canary-of-a-variable-0xC0FFEE", "canary/of+a file=4711&more"
 	h := newHost(t)
 	token := filepath.Join(h.dir, "token")
@@ -347,7 +347,7 @@ echo "key = $API_KEY" > made.txt
 	h.checkNowhere(step, fromEnv, fromFile)
 }
 
-func TestS74_ALaunchWithoutItsCredentialIsRefused(t *testing.T) {
+func TestALaunchWithoutItsCredentialIsRefused(t *testing.T) {
 	h := newHost(t)
 	h.shell(`credential "api" { from_env = "API_KEY" }`, `echo started > made.txt`, "exit 0")
 	h.start()

@@ -52,7 +52,7 @@ func write(t *testing.T, path, body string, mode os.FileMode) string {
 	return path
 }
 
-func TestS74_CredentialsThatCannotBeHandedIn(t *testing.T) {
+func TestCredentialsThatCannotBeHandedIn(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	if err := unix.Mkfifo(in("fifo"), 0o600); err != nil {
@@ -168,7 +168,7 @@ func TestVariablesThatSurviveRunAs(t *testing.T) {
 	}
 }
 
-func TestS74_WhatAPluginSaysIsMasked(t *testing.T) {
+func TestWhatAPluginSaysIsMasked(t *testing.T) {
 	v := openVault(t, nil)
 	if err := v.learn([]redact.Secret{{Name: "api", Value: secretValue}}); err != nil {
 		t.Fatal(err)
