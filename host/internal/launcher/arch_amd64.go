@@ -24,3 +24,20 @@ func archModeCalls() []modeCall {
 		{call{unix.SYS_MKDIR, "mkdir"}, 1, -1},
 	}
 }
+
+func archOwnerCalls() []call { return []call{{unix.SYS_CHMOD, "chmod"}} }
+
+// The calls that set times before utimensat are not emulated: libraries have not used them for long.
+func archChownCalls() []call {
+	return []call{
+		{unix.SYS_CHOWN, "chown"}, {unix.SYS_LCHOWN, "lchown"},
+		{unix.SYS_UTIME, "utime"}, {unix.SYS_UTIMES, "utimes"}, {unix.SYS_FUTIMESAT, "futimesat"},
+	}
+}
+
+func archDecode(n *notice) (request, bool) {
+	if n.number != unix.SYS_CHMOD {
+		return request{}, false
+	}
+	return request{dir: unix.AT_FDCWD, path: n.args[0], mode: uint32(n.args[1])}, true
+}

@@ -9,3 +9,9 @@ const (
 
 func archCalls() []call         { return nil }
 func archModeCalls() []modeCall { return nil }
+
+func archOwnerCalls() []call { return nil }
+
+func archChownCalls() []call { return nil }
+
+func archDecode(*notice) (request, bool) { return request{}, false }

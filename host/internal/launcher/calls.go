@@ -1,6 +1,10 @@
 package launcher
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // refusedCalls are answered with EPERM and reported.
 func refusedCalls() []call {
@@ -60,7 +64,7 @@ func callNames() map[int]string {
 		names[int(c.number)] = c.name
 	}
 	names[unix.SYS_CONNECT], names[unix.SYS_SENDTO] = "connect", "sendto"
-	for _, c := range sharedCalls() {
+	for _, c := range slices.Concat(sharedCalls(), ownerCalls(), strangeCalls()) {
 		names[int(c.number)] = c.name
 	}
 	for _, c := range append(modeCalls(), ownCalls()...) {

@@ -29,6 +29,8 @@ type feed struct {
 	seen  atomic.Int64 // refusals, those of the verification included
 	names map[int]string
 
+	emulator *emulator // does some of the calls instead; nil where the kernel may
+
 	mu      sync.Mutex
 	open    bool // the payload was started: what comes now is its doing
 	program string
@@ -71,14 +73,24 @@ func (f *feed) supervise(listener int) {
 		if err := ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); err != 0 {
 			continue // the caller died, or the call was interrupted
 		}
+		if f.emulator != nil {
+			if errno, handled := f.emulator.answer(listener, &n); handled {
+				reply(listener, answer{id: n.id, errno: -int32(errno)})
+				continue
+			}
+		}
 		f.seen.Add(1)
 		f.add(int(n.number), int(n.pid))
-		a := answer{id: n.id, errno: -int32(errnoFor(&n))}
-		if err := ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)); err != 0 {
-			continue // the caller died meanwhile
+		if !reply(listener, answer{id: n.id, errno: -int32(errnoFor(&n))}) {
+			continue
 		}
 		f.flush(false)
 	}
+}
+
+// reply is false when the caller died meanwhile.
+func reply(listener int, a answer) bool {
+	return ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)) == 0
 }
 
 func ioctl(fd int, request uintptr, arg unsafe.Pointer) unix.Errno {

@@ -49,6 +49,12 @@ func hostFilter(connects bool) func(refused uint32) []rule {
 				rule{unix.SYS_CONNECT, func(p *program) { p.answer(refused) }},
 				rule{unix.SYS_SENDTO, func(p *program) { p.checkZero(4, refused) }})
 		}
+		for _, c := range append(ownerCalls(), strangeCalls()...) {
+			list = append(list, rule{c.number, func(p *program) { p.answer(refused) }})
+		}
+		for _, number := range attributeCalls() {
+			list = append(list, rule{number, func(p *program) { p.answer(unix.SECCOMP_RET_ERRNO | uint32(unix.EOPNOTSUPP)) }})
+		}
 		for _, c := range sharedCalls() {
 			list = append(list, rule{c.number, func(p *program) { p.answer(refused) }})
 		}

@@ -63,6 +63,7 @@ func (b *box) takeReport() error {
 		case err != nil:
 			return fmt.Errorf("wait for the inner process: %w", err)
 		case listener >= 0:
+			b.feed.emulator = newEmulator(b.spec)
 			go b.feed.supervise(listener)
 			continue
 		case m.Report == nil:

@@ -162,6 +162,7 @@ func (b *box) hostChecks() []check {
 		{"egress_refused", egressRefused},
 		{"unix_connect_refused", b.connectRefused},
 		{"shared_memory_refused", sharedMemoryRefused},
+		{"modes_refused", func() bool { return modeRefused(b.spec.Probe.StateCanary) }},
 	}
 	if b.spec.Probe.HomeCanary != "" {
 		list = append(list, check{"home_hidden", func() bool { return hidden(b.spec.Probe.HomeCanary) }})
@@ -198,6 +199,12 @@ func (b *box) connectRefused() bool {
 	}
 	_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(s), uintptr(unsafe.Pointer(&raw)), unsafe.Sizeof(raw))
 	return errors.Join(unix.Close(s)) == nil && errno != 0
+}
+
+// modeRefused tries to change the mode of a file of the same user to what it is.
+func modeRefused(name string) bool {
+	var st unix.Stat_t
+	return unix.Stat(name, &st) == nil && unix.Chmod(name, st.Mode&0o777) != nil
 }
 
 // sharedMemoryRefused asks for a segment that nobody can share, which works without the filter.

@@ -240,7 +240,7 @@ func wanted(pl *plan, rep *spec.Report) []string {
 	case pl.spec.Backend == spec.None:
 		return nil
 	case pl.spec.Backend == spec.Landlock:
-		want = append(want, "home_closed", "unix_connect_refused", "shared_memory_refused")
+		want = append(want, "home_closed", "unix_connect_refused", "shared_memory_refused", "modes_refused")
 		if rep.Features.Scopes {
 			want = append(want, "signals_refused")
 		}
@@ -281,6 +281,9 @@ func describe(e *spec.Enforced, pl *plan, rep *spec.Report) {
 	case !rep.Features.Scopes:
 		e.Proc.Orphans = orphansBest
 		e.Shortfall = append(e.Shortfall, "proc.signals: the payload can signal the user's other processes")
+	}
+	if !rep.Features.Notify {
+		e.Shortfall = append(e.Shortfall, "fs.modes: modes and times cannot be changed at all: no violation feed to do it")
 	}
 	e.FS.View = "host, by Landlock rules"
 	e.Proc.NestedUserns = "denied" // by the filter

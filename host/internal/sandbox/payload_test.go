@@ -41,6 +41,8 @@ func runPayload(name string, args []string) int {
 		return traceMe()
 	case "attack-init":
 		return attackInit()
+	case "modes":
+		return changeModes(args)
 	case "echo":
 		if _, err := io.Copy(os.Stdout, os.Stdin); err != nil {
 			return 1
