@@ -128,6 +128,7 @@ var badOnes = []bad{
 	{"no environment name", "top", "variable \"v\" {\n  from_env = \"A B\"\n  default = 1\n}\n", []string{"invalid_name 16:14"}, ""},
 
 	// Gates.
+	{"the built-in gate's name", "workspace", "  gate \"sensitive-paths\" {\n    hold = \"x\"\n  }", []string{"invalid_name 14:3"}, "filesystem { sensitive }"},
 	{"nothing to decide", "workspace", "  gate \"g\" {}", []string{"empty_gate 14:3"}, "validator"},
 	{"a condition alone", "workspace", "  gate \"g\" {\n    when = diff.lines > 4\n  }", []string{"empty_gate 14:3"}, "validator"},
 	{"an empty hold", "workspace", "  gate \"g\" {\n    hold = \" \"\n  }", []string{"invalid_value 15:12"}, ""},
