@@ -166,6 +166,9 @@ func (p *page) evidence(ev evidence) {
 		{"  commit", commit(ev.Commit)}, {"  kept as", term.Line(ev.Ref)}, {"  output", bytesOf(ev.Output) + cut},
 		{"  refused by the sandbox", some(ev.Violations)}, {"  left-over processes", some(int64(ev.Leftovers))},
 	})
+	if ev.Unpublished != "" {
+		p.line("  not in your repository, only in the daemon's mirror of it: " + firstLine(ev.Unpublished))
+	}
 	if c := ev.Commits; c != nil && c.Refused != "" {
 		p.line("  its own commits were not taken over: " + firstLine(c.Refused))
 	} else if c != nil {

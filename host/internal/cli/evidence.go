@@ -11,17 +11,18 @@ import (
 
 // evidence is what the host saw of an attempt, as far as views show it.
 type evidence struct {
-	TreeBefore string    `json:"tree_before"`
-	TreeAfter  string    `json:"tree_after"`
-	Commit     string    `json:"commit"`
-	Ref        string    `json:"ref"`
-	Diff       diffFacts `json:"diff"`
-	Refused    []refused `json:"refused"`
-	Violations int64     `json:"violations"`
-	Leftovers  int       `json:"leftovers"`
-	Output     int64     `json:"output_bytes"`
-	Truncated  bool      `json:"output_truncated"`
-	Commits    *commits  `json:"commits"`
+	TreeBefore  string    `json:"tree_before"`
+	TreeAfter   string    `json:"tree_after"`
+	Commit      string    `json:"commit"`
+	Ref         string    `json:"ref"`
+	Diff        diffFacts `json:"diff"`
+	Refused     []refused `json:"refused"`
+	Violations  int64     `json:"violations"`
+	Leftovers   int       `json:"leftovers"`
+	Output      int64     `json:"output_bytes"`
+	Truncated   bool      `json:"output_truncated"`
+	Commits     *commits  `json:"commits"`
+	Unpublished string    `json:"unpublished"`
 }
 
 // commits are the executor's own.

@@ -79,9 +79,13 @@ func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, er
 		Base: a.at.Base, When: a.d.now(), MaxPatch: maxPatch, Patch: patch,
 		Message: fmt.Sprintf("drawspan attempt %s\n\nrun %s, step %s, executor %s\n", a.at.ID, a.at.RunID, a.at.StepID, a.at.Executor),
 	})
-	if err != nil {
+	switch {
+	case err != nil && captured.Commit == "":
 		patch.Abort()
 		return evidence, nil, err
+	case err != nil: // it is kept, and can be judged and applied; only the operator's repository lacks the ref
+		evidence.Unpublished = fault.From(err).Message
+		a.d.report(ctx, "publish the kept commit", err, "attempt", a.at.ID)
 	}
 	evidence.TreeBefore, evidence.TreeAfter = captured.TreeBefore, captured.TreeAfter
 	evidence.Commit, evidence.Ref = captured.Commit, captured.Ref

@@ -309,3 +309,12 @@ func TestAPolicyThatNoLongerAllowsTheExecutorFailsTheQueuedStep(t *testing.T) {
 		t.Errorf("the queued step ended as %s (%s)", got.State, got.Reason)
 	}
 }
+
+func TestACommitThatIsKeptButNotPublishedIsJudgedAndSaysSo(t *testing.T) {
+	f := newFixture(t, script{unpublished: true}, commandGate("tests"))
+	step := f.settled(f.dispatch(f.run(), "x").ID)
+	at := f.attempt(step)
+	if step.State != work.StepPassed || at.Evidence.Commit == "" || !strings.Contains(at.Evidence.Unpublished, "gone") {
+		t.Errorf("step %s, evidence %+v", step.State, at.Evidence)
+	}
+}

@@ -176,21 +176,26 @@ func (t *scriptedTree) Capture(_ context.Context, c dispatch.CaptureRequest) (di
 	if scriptOf(t.id).unchanged {
 		after = "tree-before"
 	}
+	var err error
+	if scriptOf(t.id).unpublished {
+		err = fault.New(fault.WorkspaceUnusable, "the repository is gone")
+	}
 	return dispatch.Captured{
 		TreeBefore: "tree-before", TreeAfter: after, Commit: "commit-" + t.id, Ref: "refs/drawspan/attempts/" + t.id,
 		Diff: work.DiffFacts{Files: []work.Change{{Path: changed, Op: "modify"}}, Insertions: 3},
-	}, nil
+	}, err
 }
 
 // script is what a plugin does. One is chosen per step by the step's text.
 type script struct {
-	unchanged  bool
-	path       string // what changed; "" is a.go
-	execute    func(ctx context.Context, p *scriptedPlugin, a sdk.Attempt, sink func(context.Context, sdk.Event) error) (sdk.Result, error)
-	check      func(c sdk.Check) (sdk.Verdict, error)
-	startErr   error
-	unprovable int // how many Stops answer without proof
-	deaf       bool
+	unchanged   bool
+	unpublished bool
+	path        string // what changed; "" is a.go
+	execute     func(ctx context.Context, p *scriptedPlugin, a sdk.Attempt, sink func(context.Context, sdk.Event) error) (sdk.Result, error)
+	check       func(c sdk.Check) (sdk.Verdict, error)
+	startErr    error
+	unprovable  int // how many Stops answer without proof
+	deaf        bool
 }
 
 var (

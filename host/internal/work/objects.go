@@ -115,17 +115,18 @@ type Claim struct {
 
 // Evidence is what the host saw.
 type Evidence struct {
-	TreeBefore string    `json:"tree_before"`
-	TreeAfter  string    `json:"tree_after"`
-	Commit     string    `json:"commit"` // kept under Ref
-	Ref        string    `json:"ref"`
-	Diff       DiffFacts `json:"diff"`
-	Refused    []Refused `json:"refused,omitempty"`    // tree entries that were not taken over
-	Violations int64     `json:"violations,omitempty"` // kernel refusals that the feed reported
-	Leftovers  int       `json:"leftovers"`            // processes alive when the executor's main process ended
-	Commits    *Commits  `json:"commits,omitempty"`    // the executor's own; nil where it made none
-	Output     int64     `json:"output_bytes"`
-	Truncated  bool      `json:"output_truncated"`
+	TreeBefore  string    `json:"tree_before"`
+	TreeAfter   string    `json:"tree_after"`
+	Commit      string    `json:"commit"` // kept under Ref
+	Ref         string    `json:"ref"`
+	Diff        DiffFacts `json:"diff"`
+	Unpublished string    `json:"unpublished,omitempty"` // why the ref is in the mirror only, and not in the operator's repository
+	Refused     []Refused `json:"refused,omitempty"`     // tree entries that were not taken over
+	Violations  int64     `json:"violations,omitempty"`  // kernel refusals that the feed reported
+	Leftovers   int       `json:"leftovers"`             // processes alive when the executor's main process ended
+	Commits     *Commits  `json:"commits,omitempty"`     // the executor's own; nil where it made none
+	Output      int64     `json:"output_bytes"`
+	Truncated   bool      `json:"output_truncated"`
 }
 
 // Commits are what an executor committed itself, taken over under a ref of its own. They are a claim on
