@@ -151,7 +151,7 @@ func (b *box) hostChecks() []check {
 		{"unshare_refused", unshareRefused},
 		{"mount_refused", func() bool { return unix.Mount("verify", b.spec.Home, "tmpfs", 0, "") != nil }},
 		{"af_alg_refused", func() bool { return familyRefused(unix.AF_ALG) }},
-		{"setid_refused", func() bool { return setIDRefused(path.Join(b.spec.Home, ".verify")) }},
+		{"setid_refused", func() bool { return setIDRefused(b.spec.Home) }},
 		{"terminal_left", withoutTerminal},
 		{"capabilities_empty", capabilitiesEmpty},
 		{"state_hidden", func() bool { return hidden(b.spec.Probe.StateCanary) }},

@@ -32,12 +32,11 @@ func Run() int {
 
 func run(off map[string]bool) int {
 	runtime.LockOSThread()
-	done := make(chan int, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread's restrictions are for the payload only
-		done <- live(off)
+		os.Exit(live(off))     // from here: the main thread would have to be woken first
 	}()
-	return <-done
+	select {}
 }
 
 // errOrphaned means that the daemon's end of the control socket is gone.

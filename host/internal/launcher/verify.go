@@ -39,7 +39,7 @@ func (b *box) checks() []check {
 		{"unshare_refused", unshareRefused},
 		{"mount_refused", func() bool { return unix.Mount("verify", "/tmp", "tmpfs", 0, "") != nil }},
 		{"af_alg_refused", func() bool { return familyRefused(unix.AF_ALG) }},
-		{"setid_refused", func() bool { return setIDRefused("/tmp/.verify") }},
+		{"setid_refused", func() bool { return setIDRefused(b.spec.Home) }},
 		{"terminal_left", withoutTerminal},
 		{"capabilities_empty", capabilitiesEmpty},
 		{"state_hidden", func() bool { return hidden(b.spec.Probe.StateCanary) }},
@@ -89,16 +89,10 @@ func familyRefused(family int) bool {
 	return unix.Close(int(s)) != nil // it was open: not refused
 }
 
-// setIDRefused tries to make a file that would run as somebody else, and to become somebody else.
-func setIDRefused(name string) bool {
-	fd, err := unix.Open(name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return false
-	}
-	refused := unix.Fchmod(fd, 0o4755) != nil
-	if err := errors.Join(unix.Close(fd), unix.Unlink(name)); err != nil {
-		return false
-	}
+// setIDRefused tries to set a bit by which a file runs as somebody else, on a directory of the launch's own,
+// and to become somebody else.
+func setIDRefused(own string) bool {
+	refused := unix.Chmod(own, 0o4700) != nil
 	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
 	if err != nil || nnp != 1 {
 		return false
