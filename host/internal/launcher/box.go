@@ -17,8 +17,10 @@ type box struct {
 	off    map[string]bool // layers that are left out; nil but in RunWithout
 	report spec.Report
 	feed   *feed
-	proxy  int    // the listener for the daemon, -1 without
-	inner  *inner // with the Landlock back-end: the process that becomes the payload
+	proxy  int      // the listener for the daemon, -1 without
+	watch  []func() // what holds limits while the payload runs, each on its own thread
+	finish func()   // ends the launch that went over one of them
+	inner  *inner   // with the Landlock back-end: the process that becomes the payload
 	targets
 }
 
@@ -61,6 +63,8 @@ func (b *box) nativeStages() []stage {
 		{"proxy", b.listenForProxy},
 		{"view", b.buildView},
 		{"limits", b.limitResources},
+		{"processors", b.limitProcessors},
+		{"watch", b.prepareWatching},
 		{"capabilities", b.dropCapabilities},
 		{"no_new_privs", b.sealPrivileges},
 		{"landlock", b.restrictPaths},

@@ -24,6 +24,8 @@ func (b *box) wrappedStages() []stage {
 		{"view", b.checkView},
 		{"secrets", func() error { return placeSecrets(b.spec.Secrets) }},
 		{"limits", b.limitResources},
+		{"processors", b.limitProcessors},
+		{"watch", b.prepareWatching},
 		{"capabilities", b.dropHeld},
 		{"no_new_privs", b.sealPrivileges},
 		{"landlock", b.restrictPaths},

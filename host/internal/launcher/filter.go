@@ -15,6 +15,7 @@ const (
 	tellHost    = unix.SECCOMP_RET_USER_NOTIF
 	refuse      = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	unsupported = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+	succeed     = unix.SECCOMP_RET_ERRNO // the call answers 0 and does nothing
 )
 
 // Bits that must not appear in arguments.
@@ -143,6 +144,7 @@ type profile struct {
 	refused uint32                      // the verdict for what is refused and reported: tellHost, or refuse where the kernel cannot tell
 	allowed []string                    // refused calls that the operator allows
 	more    func(refused uint32) []rule // nil, or rules in place of those for the same calls
+	pinned  bool                        // the processors are limited, so they cannot be chosen
 }
 
 // rules lists every system call that is not simply allowed.
@@ -153,6 +155,10 @@ func rules(pr profile) []rule {
 		{unix.SYS_IOCTL, func(p *program) { p.checkIoctl(refused) }},
 		{unix.SYS_SOCKET, func(p *program) { p.checkSocket(refused) }},
 		{unix.SYS_SOCKETPAIR, func(p *program) { p.checkSocket(refused) }},
+		{unix.SYS_PRCTL, (*program).checkPrctl},
+	}
+	if pr.pinned {
+		list = append(list, rule{unix.SYS_SCHED_SETAFFINITY, func(p *program) { p.answer(refuse) }})
 	}
 	for _, c := range modeCalls() {
 		list = append(list, rule{c.number, func(p *program) { p.checkMode(c, refused) }})
@@ -249,6 +255,19 @@ func (p *program) checkIoctl(refused uint32) {
 }
 
 const tioclinux = 0x541c
+
+// checkPrctl lets processes believe that they hide from each other. What they hold must stay visible to
+// PID 1, which counts it; nobody else in the launch may trace.
+func (p *program) checkPrctl() {
+	allowed := p.newLabel()
+	p.loadArg(0)
+	p.ifEqual(unix.PR_SET_DUMPABLE, next, allowed)
+	p.loadArg(1)
+	p.ifEqual(0, next, allowed)
+	p.answer(succeed)
+	p.mark(allowed)
+	p.answer(allow)
+}
 
 // checkSocket lets through unix sockets, TCP, UDP and ping over IP, and routing netlink. Every other
 // family and protocol is kernel code that a payload has no use for.

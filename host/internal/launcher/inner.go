@@ -171,6 +171,7 @@ func (b *box) innerStages() []stage {
 	return []stage{
 		{"terminal", b.leaveTerminal},
 		{"limits", b.limitShared},
+		{"processors", b.limitProcessors},
 		{"capabilities", b.dropHeld},
 		{"no_new_privs", b.sealPrivileges},
 		{"listeners", b.prepareTargets},

@@ -18,6 +18,7 @@ const (
 	exitReported = 0
 	exitNoSpec   = 124
 	exitRefused  = 125
+	exitExceeded = 126
 	exitOrphaned = 137
 )
 

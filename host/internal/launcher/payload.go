@@ -38,6 +38,9 @@ func (p *payload) signal(sig unix.Signal) {
 // lifeline gets its thread now: the payload may leave no room for another one.
 func (b *box) prepare() *payload {
 	p := &payload{alive: make(chan struct{})}
+	for _, run := range b.watch {
+		onThread(p, run)
+	}
 	if supervised(b.spec) {
 		b.feed.begin()
 		return p

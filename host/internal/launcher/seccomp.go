@@ -16,7 +16,9 @@ func (b *box) filterSyscalls() error {
 	if auditArch == 0 {
 		return fmt.Errorf("there is no system call filter for %s", runtime.GOARCH)
 	}
-	told, untold := profile{tellHost, b.spec.Calls, b.moreRules()}, profile{refuse, b.spec.Calls, b.moreRules()}
+	told := profile{tellHost, b.spec.Calls, b.moreRules(), b.pinned()}
+	untold := told
+	untold.refused = refuse
 	listener, n, err := installFilter(told,
 		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
 	if err == unix.EINVAL { // before 5.19

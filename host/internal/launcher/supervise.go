@@ -23,9 +23,11 @@ func (b *box) supervisedStages() []stage {
 		{"subreaper", b.becomeReaper},
 	}
 	if b.spec.Backend == spec.None {
-		return append(stages, stage{"limits", b.limitResources})
+		stages = append(stages, stage{"limits", b.limitResources}, stage{"processors", b.limitProcessors})
+	} else {
+		stages = append(stages, stage{"inner", b.startInner})
 	}
-	return append(stages, stage{"inner", b.startInner})
+	return append(stages, stage{"watch", b.prepareWatching})
 }
 
 func (b *box) becomeReaper() error {
@@ -78,6 +80,12 @@ func (b *box) supervise(p *payload) int {
 	}
 	started.PID = p.pid
 	r := &reaper{over: make(chan struct{})}
+	b.finish = func() {
+		r.ordered.Store(true)
+		r.end()
+		select {} // who went over a limit is not looked at any more
+	}
+	close(p.alive)
 	if sendErr := send(spec.Message{Started: started}); sendErr != nil || err != nil {
 		r.ordered.Store(true)
 		r.end()

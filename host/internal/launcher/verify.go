@@ -48,6 +48,7 @@ func (b *box) checks() []check {
 			return createRefused("/usr/.verify") && createRefused("/.verify") && createRefused("/etc/.verify")
 		}},
 		{"host_processes_hidden", alone},
+		{"limits_held", b.limitsHeld},
 	}
 	if b.spec.Network != spec.NetworkHost {
 		list = append(list, check{"egress_refused", egressRefused})

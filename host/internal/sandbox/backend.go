@@ -245,7 +245,7 @@ func wanted(pl *plan, rep *spec.Report) []string {
 			want = append(want, "signals_refused")
 		}
 	default:
-		want = append(want, "home_replaced", "host_processes_hidden")
+		want = append(want, "home_replaced", "host_processes_hidden", "limits_held")
 	}
 	switch pl.tree {
 	case "":

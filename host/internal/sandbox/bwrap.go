@@ -133,7 +133,7 @@ func (s *Sandbox) spawnWrapped(pl *plan, r Request, p *Process, files []*os.File
 	proc, first, err := s.startBubblewrap(pl, files)
 	if err == nil {
 		p.os, p.first, p.tidy = proc, first, pl.tidy
-		p.onViolation, p.onListener, p.done = r.OnViolation, r.OnListener, make(chan struct{})
+		p.onViolation, p.onExceeded, p.onListener, p.done = r.OnViolation, r.OnExceeded, r.OnListener, make(chan struct{})
 		return p, nil
 	}
 	if proc != nil {

@@ -156,7 +156,7 @@ func (p *planner) addWrites(r Request) error {
 		if err := p.checkDeclared(m); err != nil {
 			return err
 		}
-		m.Mode = spec.Writable
+		m.Mode, m.Shared = spec.Writable, true
 		p.rw = append(p.rw, fmt.Sprintf("write %d", i+1))
 		if err := p.add(m); err != nil {
 			return err

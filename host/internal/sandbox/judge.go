@@ -24,6 +24,7 @@ func (s *Sandbox) judge(pl *plan, rep *spec.Report) (spec.Enforced, error) {
 		missing = append(missing, "Landlock ABI 3")
 	}
 	missing = append(missing, pl.unmet...)
+	missing = append(missing, limitsMissing(pl.spec.Limits, rep.Limits)...)
 	if len(missing) == 0 {
 		return e, nil
 	}
@@ -135,6 +136,7 @@ func (s *Sandbox) vector(pl *plan, rep *spec.Report) spec.Enforced {
 	e.Limits.OpenFiles = rep.Limits.OpenFiles
 	e.Limits.FileSize = rep.Limits.FileSize
 	e.Limits.Tmp = pl.spec.Scratch
+	recordWatched(&e, rep.Limits)
 	describe(&e, pl, rep)
 	return e
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
 // readLines takes n lines; the deadline of the pipe bounds it.
@@ -199,24 +200,21 @@ func TestAPayloadCannotEndPID1BySignals(t *testing.T) {
 	}
 }
 
-func TestAForkBombIsBoundedAndStillReported(t *testing.T) {
+func TestS75_AForkBombIsBoundedAndEnded(t *testing.T) {
 	f := newFixture(t)
 	policy := isolated()
 	policy.Processes = 64
-	text, end := f.payload(sandbox.Request{Policy: policy}, "fork-bomb")
-	got, err := strconv.Atoi(strings.TrimSpace(text))
-	if err != nil {
-		t.Fatalf("%q: %v, %+v", text, err, end)
-	}
-	bound := 64 + 16
+	p, out := f.start(sandbox.Request{Policy: policy}, "fork-bomb")
+	end := p.Exit()
+	bound := int64(64 + 16)
 	if os.Getuid() == 0 {
 		bound += 300 // the process ids that the kernel does not reuse
 	}
-	if got < 16 || got > bound {
-		t.Errorf("%d processes, the limit is 64", got)
+	if x := end.Exceeded; x == nil || x.Limit != spec.LimitProcesses || x.Cap != 64 || x.Used <= 64 || x.Used > bound {
+		t.Errorf("exceeded: %+v, %+v", x, end)
 	}
-	if end.Lost != "" || end.Code != 0 || end.Leftovers != got {
-		t.Errorf("exit: %+v", end)
+	if !drained(t, out) {
+		t.Error("a process was alive after the end")
 	}
 }
 

@@ -24,6 +24,12 @@ func runPayload(name string, args []string) int {
 	switch name {
 	case "attempts":
 		return tryAll(args)
+	case "hog":
+		return runHog(args)
+	case "fork-sharing":
+		return forkSharing(args)
+	case "many-names":
+		return manyNames(args)
 	case "fork-bomb":
 		return forkBomb()
 	case "descriptors":
@@ -69,7 +75,7 @@ const daemonise = `
 	done
 	[ -z "$2" ] || exec sleep 1000`
 
-// forkBomb starts shells until it may not, and says how many it got.
+// forkBomb starts processes until it may not, says how many it got, and stays.
 func forkBomb() int {
 	started := 0
 	for range 5000 {
@@ -80,7 +86,7 @@ func forkBomb() int {
 		started++
 	}
 	fmt.Println(started)
-	return 0
+	select {}
 }
 
 func listDescriptors() int {

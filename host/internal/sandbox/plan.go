@@ -53,9 +53,6 @@ func (s *Sandbox) plan(ctx context.Context, r Request) (*plan, error) {
 	if err := checkRequest(r); err != nil {
 		return nil, err
 	}
-	if err := checkSupported(r); err != nil {
-		return nil, err
-	}
 	backend, err := s.choose(ctx, r.Policy)
 	if err != nil {
 		return nil, err
@@ -77,6 +74,8 @@ func (s *Sandbox) plan(ctx context.Context, r Request) (*plan, error) {
 			Processes: cmp.Or(r.Policy.Processes, defaultProcesses),
 			OpenFiles: cmp.Or(r.Policy.OpenFiles, defaultOpenFiles),
 			FileSize:  cmp.Or(r.Policy.FileSize, defaultFileSize),
+			Memory:    r.Policy.Memory, Disk: r.Policy.Disk,
+			CPUs: r.Policy.CPUs, CPUTimeMS: r.Policy.CPUTime.Milliseconds(),
 		},
 		Probe: spec.Probe{
 			StateCanary: s.ground.stateCanary, HomeCanary: s.ground.homeCanary,
@@ -124,19 +123,6 @@ func checkRequest(r Request) error {
 		if strings.ContainsRune(text, 0) {
 			return fault.New(fault.InvalidRequest, "an argument or variable holds a zero byte")
 		}
-	}
-	return nil
-}
-
-// checkSupported refuses what this version cannot enforce.
-func checkSupported(r Request) error {
-	switch {
-	case r.Policy.Memory != 0:
-		return notYet(r.Policy, "a memory limit")
-	case r.Policy.Disk != 0:
-		return notYet(r.Policy, "a disk limit")
-	case r.Policy.CPUs != 0 || r.Policy.CPUTime != 0:
-		return notYet(r.Policy, "a processor limit")
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ type Process struct {
 	control     *os.File
 	lastWords   *os.File
 	onViolation func(Violation)
+	onExceeded  func(Exceeded)
 	onListener  func(net.Listener)
 	done        chan struct{}
 	onHost      bool         // there is no namespace: the launcher must live to end what it started
@@ -39,9 +40,10 @@ type Process struct {
 	enforced   spec.Enforced
 	violations atomic.Int64
 	killed     atomic.Bool
-	exit       Exit // written before done is closed
-	proved     bool // likewise: nothing of the launch is alive
-	left       int  // likewise: how many were, where that is not proved
+	exceeded   *Exceeded // of begin and follow, then of watch
+	exit       Exit      // written before done is closed
+	proved     bool      // likewise: nothing of the launch is alive
+	left       int       // likewise: how many were, where that is not proved
 }
 
 // begin tells the launcher what to do, judges its report and lets the payload start.
@@ -72,7 +74,7 @@ func (p *Process) begin(ctx context.Context, s *Sandbox, pl *plan) error {
 	}
 	// The payload runs before the launcher's word of it arrives, and may have been refused something.
 	for m = (spec.Message{}); m.Started == nil; p.note(m) {
-		if m, err = p.receive(buf); err != nil || m.Started == nil && len(m.Violations) == 0 {
+		if m, err = p.receive(buf); err != nil || m.Started == nil && m.Exceeded == nil && len(m.Violations) == 0 {
 			return p.silence("the payload's start", err)
 		}
 	}
@@ -172,6 +174,7 @@ func (p *Process) watch(log hclog.Logger) {
 		p.exit.Lost = fmt.Sprintf("the launcher ended by itself: %v%s", state, p.words())
 		log.Warn("sandbox launcher ended before the payload", "state", state, "words", p.words())
 	}
+	p.exit.Exceeded = p.exceeded
 	if err := errors.Join(p.control.Close(), p.lastWords.Close()); err != nil {
 		log.Debug("close the sandbox's descriptors", "error", err)
 	}
@@ -192,8 +195,12 @@ func (p *Process) follow() *spec.Exit {
 	}
 }
 
-// note counts and hands on the refusals of a message.
+// note counts and hands on the refusals of a message, and ends the launch that went over a limit. Its
+// processes are stopped by then, so nobody learns of their death before the reason is told.
 func (p *Process) note(m spec.Message) {
+	if m.Exceeded != nil {
+		p.exceed(*m.Exceeded)
+	}
 	for _, v := range m.Violations {
 		p.violations.Add(v.Count)
 		v.Comm = printable(v.Comm) // the payload chose it
@@ -201,6 +208,23 @@ func (p *Process) note(m spec.Message) {
 			p.onViolation(v)
 		}
 	}
+}
+
+// exceed tells of the first limit and kills.
+func (p *Process) exceed(x Exceeded) {
+	if p.exceeded != nil {
+		return
+	}
+	p.exceeded = &x
+	if p.onExceeded != nil {
+		p.onExceeded(x)
+	}
+	p.killed.Store(true)
+	if p.onHost {
+		p.order()
+		return
+	}
+	p.kill()
 }
 
 func printable(text string) string {

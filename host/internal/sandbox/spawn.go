@@ -70,8 +70,8 @@ func (s *Sandbox) spawnBy(start starter, pl *plan, r Request) (*Process, error) 
 		return nil, errors.Join(err, ours.Close(), last.Close())
 	}
 	return &Process{
-		os: process, control: ours, lastWords: last, onViolation: r.OnViolation, onListener: r.OnListener, done: make(chan struct{}),
-		onHost: onHost(pl.spec.Backend), tidy: pl.tidy,
+		os: process, control: ours, lastWords: last, onViolation: r.OnViolation, onExceeded: r.OnExceeded, onListener: r.OnListener,
+		done: make(chan struct{}), onHost: onHost(pl.spec.Backend), tidy: pl.tidy,
 	}, nil
 }
 

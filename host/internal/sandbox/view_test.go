@@ -217,17 +217,6 @@ func listen(t *testing.T, f *fixture) string {
 
 func TestWhatThisVersionCannotEnforceIsRefused(t *testing.T) {
 	f := newFixture(t)
-	for name, change := range map[string]func(*work.SandboxPolicy){
-		"memory": func(p *work.SandboxPolicy) { p.Memory = 1 << 30 },
-		"disk":   func(p *work.SandboxPolicy) { p.Disk = 1 << 30 },
-	} {
-		policy := isolated()
-		change(policy)
-		_, err := f.box.Launch(deadline(t), sandbox.Request{Policy: policy, Path: "/bin/true"})
-		if !fault.Is(err, fault.NotSupported) {
-			t.Errorf("%s: got %v", name, err)
-		}
-	}
 	policy := isolated()
 	policy.Level = "impenetrable"
 	if _, err := f.box.Launch(deadline(t), sandbox.Request{Policy: policy, Path: "/bin/true"}); !fault.Is(err, fault.ConfigInvalid) {

@@ -167,6 +167,7 @@ func (m *Mount) walk(c *coder) {
 	c.yes(&m.Tree)
 	c.yes(&m.Empty)
 	c.yes(&m.Git)
+	c.yes(&m.Shared)
 }
 
 func (l *Limits) walk(c *coder) {

@@ -13,7 +13,7 @@ func fullSpec() Spec {
 		UID: 1, GID: 2, Hostname: "h", Etc: "/e", Home: "/home/user", Scratch: 1 << 40,
 		Secrets: []Secret{{Name: "token", Value: []byte("\x00s")}}, Backend: Bwrap, Network: NetworkProxy, Calls: []string{"ptrace"},
 		System: []Mount{{Host: "/usr", Inside: "/usr", Mode: ReadOnly}, {Host: "usr/bin", Inside: "/bin", Mode: Link}},
-		Mounts: []Mount{{Host: "/t", Inside: "/t", Mode: Writable, Dev: 1<<64 - 1, Ino: 7, Tree: true, Git: true}, {Inside: "/c", Mode: Overlay, Empty: true}},
+		Mounts: []Mount{{Host: "/t", Inside: "/t", Mode: Writable, Dev: 1<<64 - 1, Ino: 7, Tree: true, Git: true, Shared: true}, {Inside: "/c", Mode: Overlay, Empty: true}},
 		Limits: Limits{Processes: 5, OpenFiles: 6, FileSize: -1, Memory: 7, Disk: 8, CPUs: 9, CPUTimeMS: 10},
 		Probe:  Probe{StateCanary: "/s", HomeCanary: "/h", Home: "/home", HomeDev: 3, Namespaces: []string{"net:[1]"}, HomeIno: 4},
 		Path:   "/bin/x", Argv: []string{"x", "", "y\x00z"}, Env: []string{"A=B"}, Dir: "/t", Program: true,

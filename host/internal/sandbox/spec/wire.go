@@ -69,6 +69,7 @@ type Mount struct {
 	Tree   bool // the attempt's worktree
 	Empty  bool // with Overlay: there is nothing below, only the throw-away layer
 	Git    bool // part of the attempt's git directory
+	Shared bool // with Writable: the operator's own, which the limit of disk does not count
 }
 
 // SecretDir is where the files of secrets are inside. The name is systemd's.

@@ -1,0 +1,173 @@
+package sandbox_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+// limited is a policy with limits of the launch as a whole.
+func limited(set func(*work.SandboxPolicy)) *work.SandboxPolicy {
+	p := isolated()
+	set(p)
+	return p
+}
+
+// with is the fixture for a part of the test.
+func (f *fixture) with(t *testing.T) *fixture {
+	part := *f
+	part.t = t
+	return &part
+}
+
+const (
+	memoryCap = 96 * megabyte
+	diskCap   = 64 * megabyte
+)
+
+func memoryLimited() *work.SandboxPolicy {
+	return limited(func(p *work.SandboxPolicy) { p.Memory = memoryCap })
+}
+
+func diskLimited() *work.SandboxPolicy {
+	return limited(func(p *work.SandboxPolicy) { p.Disk = diskCap })
+}
+
+// hogTo runs a hog that takes n bytes and waits for its end.
+func (f *fixture) hogTo(policy *work.SandboxPolicy, name string, n int) sandbox.Exit {
+	f.t.Helper()
+	var told []sandbox.Exceeded
+	begun := time.Now()
+	p, out := f.start(sandbox.Request{
+		Policy: policy, Tree: f.writable(), OnExceeded: func(x sandbox.Exceeded) { told = append(told, x) },
+	}, "hog", name, strconv.Itoa(n))
+	end := p.Exit()
+	if end.Exceeded == nil {
+		if err := out.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			f.t.Fatal(err)
+		}
+		said := make([]byte, 1000)
+		n, _ := out.Read(said) // what it says is for the message only
+		f.t.Fatalf("it went over no limit: %+v, it said %q", end, said[:n])
+	}
+	f.t.Logf("%s: %d of %d after %v", end.Exceeded.Limit, end.Exceeded.Used, end.Exceeded.Cap, time.Since(begun).Round(time.Millisecond))
+	if len(told) != 1 || told[0] != *end.Exceeded {
+		f.t.Errorf("told: %+v, exit: %+v", told, end.Exceeded)
+	}
+	if !drained(f.t, out) {
+		f.t.Error("a process was alive after the end")
+	}
+	return end
+}
+
+func TestS75_AMemoryHogIsEnded(t *testing.T) {
+	f := newFixture(t)
+	for _, name := range []string{
+		"anonymous", "shared", "shared-gone", "children", "memfd", "memfd-closed", "memfd-hidden", "sysv", "tmp", "tmp-gone",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := f.with(t)
+			end := f.hogTo(memoryLimited(), name, 3*memoryCap)
+			if x := end.Exceeded; x.Limit != spec.LimitMemory || x.Cap != memoryCap || x.Used <= memoryCap {
+				t.Errorf("exceeded: %+v", x)
+			}
+		})
+	}
+}
+
+func TestS75_PageTablesAreMemory(t *testing.T) {
+	f := newFixture(t)
+	const small = 24 * megabyte
+	end := f.hogTo(limited(func(p *work.SandboxPolicy) { p.Memory = small }), "pages", 2*small)
+	if x := end.Exceeded; x.Limit != spec.LimitMemory || x.Used <= small {
+		t.Errorf("exceeded: %+v", x)
+	}
+}
+
+func TestS75_WhatStaysWithinItsMemoryIsLeftAlone(t *testing.T) {
+	f := newFixture(t)
+	t.Run("most of it for a while", func(t *testing.T) {
+		f := f.with(t)
+		out, end := f.payload(sandbox.Request{Policy: memoryLimited()}, "hog", "anonymous", strconv.Itoa(memoryCap*8/10), "1500")
+		if strings.TrimSpace(out) != "taken" || end.Code != 0 || end.Exceeded != nil {
+			t.Errorf("%q, %+v", out, end)
+		}
+	})
+	t.Run("what forks share counts once", func(t *testing.T) {
+		f := f.with(t)
+		out, end := f.payload(sandbox.Request{Policy: memoryLimited()}, "fork-sharing", strconv.Itoa(memoryCap*6/10))
+		if strings.TrimSpace(out) != "shared" || end.Code != 0 || end.Exceeded != nil {
+			t.Errorf("%q, %+v", out, end)
+		}
+	})
+}
+
+func TestS75_ADiskFillerIsEnded(t *testing.T) {
+	f := newFixture(t)
+	for _, name := range []string{"disk", "disk-gone", "disk-closed", "disk-files", "disk-deep"} {
+		t.Run(name, func(t *testing.T) {
+			f := f.with(t)
+			f.tree = realTemp(t)
+			t.Cleanup(func() { // what was closed must be removed, too
+				if err := os.Chmod(f.tree+"/closed", 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					t.Error(err)
+				}
+			})
+			end := f.hogTo(diskLimited(), name, 4*diskCap)
+			if x := end.Exceeded; x.Limit != spec.LimitDisk || x.Cap != diskCap || x.Used <= diskCap {
+				t.Errorf("exceeded: %+v", x)
+			}
+		})
+	}
+}
+
+func TestS75_WhatStaysWithinItsDiskIsLeftAlone(t *testing.T) {
+	f := newFixture(t)
+	out, end := f.payload(sandbox.Request{Policy: diskLimited(), Tree: f.writable()}, "many-names", strconv.Itoa(diskCap*8/10))
+	if strings.TrimSpace(out) != "kept" || end.Code != 0 || end.Exceeded != nil {
+		t.Errorf("%q, %+v", out, end)
+	}
+}
+
+func TestS75_ProcessorTimeIsCounted(t *testing.T) {
+	f := newFixture(t)
+	for _, name := range []string{"cpu", "cpu-unreaped"} {
+		t.Run(name, func(t *testing.T) {
+			f := f.with(t)
+			end := f.hogTo(limited(func(p *work.SandboxPolicy) { p.CPUTime = 700 * time.Millisecond }), name, 0)
+			if x := end.Exceeded; x.Limit != spec.LimitCPUTime || x.Cap != 700 || x.Used <= 700 {
+				t.Errorf("exceeded: %+v", x)
+			}
+		})
+	}
+}
+
+func TestS75_TheProcessorsOfALaunchAreHeld(t *testing.T) {
+	f := newFixture(t)
+	p := limited(func(p *work.SandboxPolicy) { p.CPUs = 1 })
+	out, end := f.script(sandbox.Request{Policy: p}, `nproc; taskset -p ff $$ >/dev/null 2>&1 && echo widened; nproc`)
+	if out != "1\n1\n" || end.Code != 0 {
+		t.Errorf("%q, %+v", out, end)
+	}
+}
+
+func TestTheVectorSaysHowLimitsAreHeld(t *testing.T) {
+	f := newFixture(t)
+	p := f.launch(sandbox.Request{Path: "/bin/true", Tree: f.writable(), Policy: limited(func(p *work.SandboxPolicy) {
+		p.Memory, p.Disk, p.CPUs, p.CPUTime = memoryCap, diskCap, 1, time.Minute
+	})})
+	e := vector(t, p)
+	l := e.Limits
+	if l.Memory == nil || *l.Memory != memoryCap || l.MemoryBy != "watched" || l.Disk == nil || *l.Disk != diskCap || l.DiskBy != "watched" ||
+		l.CPUs != 1 || l.CPUTimeMS != 60000 || len(e.Shortfall) != 0 || !e.Verified["limits_held"] {
+		t.Errorf("limits: %+v, shortfall %q", l, e.Shortfall)
+	}
+}
