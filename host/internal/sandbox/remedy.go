@@ -46,7 +46,7 @@ func namespaceRemedy(f facts) string {
 	case f.debianOff:
 		return "run: sudo sysctl -w kernel.unprivileged_userns_clone=1"
 	case f.appArmor:
-		return "run: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (or give drawspan an AppArmor profile with the line: userns,)"
+		return "install drawspan as root and load PREFIX/share/drawspan/apparmor/drawspan, or install bubblewrap, or run: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
 	case f.container:
 		return "start the container with: --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
 	}
