@@ -16,7 +16,8 @@ var environmentReaders = []string{"host/internal/cli", "sdk/plugin"}
 var talkers = []string{"host/internal/cli", "scripts/..."}
 
 // gitRunners may run git: one room does, with the environment and flags that make hostile repositories
-// harmless. The bench measures git itself, on repositories that it made.
+// harmless. The bench measures git itself, and the escape catalogue tries to misuse it, on repositories that
+// they made.
 var gitRunners = []string{"host/internal/worktree", "host/bench", "host/escape/..."}
 
 // habit is one thing that the house does not do, seen file by file.

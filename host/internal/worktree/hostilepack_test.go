@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash/adler32"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,6 +51,12 @@ func packHead(kind byte, size uint64) []byte {
 }
 
 func deflate(data []byte) []byte {
+	if len(data) < 1<<16 { // stored, which is quick to make
+		b := []byte{0x78, 0x01, 1}
+		b = binary.LittleEndian.AppendUint16(b, uint16(len(data)))
+		b = binary.LittleEndian.AppendUint16(b, ^uint16(len(data)))
+		return binary.BigEndian.AppendUint32(append(b, data...), adler32.Checksum(data))
+	}
 	var b bytes.Buffer
 	z := zlib.NewWriter(&b)
 	if _, err := z.Write(data); err != nil {
@@ -234,17 +241,20 @@ func TestF33_PacksWithoutEndAreCutOff(t *testing.T) {
 		return append(append(packHead(packRefDelta, size), base.raw()...), deflate(d)...)
 	}
 	d, half := delta(1<<16), delta(3<<13)
-	deep := blob
-	nested := []object{blob}
-	for range 300 {
-		mode := "40000"
-		if deep == blob {
-			mode = "100644"
+	nested := func(depth int) (string, []byte) {
+		top, mode := blob, "100644"
+		all := []object{blob}
+		for range depth {
+			top, mode = object{"tree", entry(mode, "d", top)}, "40000"
+			all = append(all, top)
 		}
-		deep = object{"tree", entry(mode, "d", deep)}
-		nested = append(nested, deep)
+		c := commitOf(top.id(), b.base)
+		return c.id(), packOf(append(all, c)...)
 	}
-	deepHead := commitOf(deep.id(), b.base)
+	deepHead, deep := nested(300)
+	wrong := packOf(blob, tree, good)
+	wrong[len(wrong)-1] ^= 1
+	endlessHead, endless := nested(100_000)
 	longName := object{"tree", entry("100644", strings.Repeat("n", 3000), blob)}
 	longHead := commitOf(longName.id(), b.base)
 	cases := map[string]struct {
@@ -270,9 +280,10 @@ func TestF33_PacksWithoutEndAreCutOff(t *testing.T) {
 		"nothing":            {good.id(), nil, ImportRequest{}, fault.TreeRefused, "too early"},
 		"a tail":             {good.id(), append(packOf(blob, tree, good), 0), ImportRequest{}, fault.TreeRefused, "something comes after"},
 		"another format":     {good.id(), []byte("# v2 git bundle\n"), ImportRequest{}, fault.TreeRefused, "does not begin"},
-		"a wrong sum":        {good.id(), append(packOf(blob, tree, good)[:100], make([]byte, 20)...), ImportRequest{}, fault.TreeRefused, ""},
-		"a base elsewhere":   {good.id(), packed(1, refDelta(uint64(len(d)), append(binary.AppendUvarint(binary.AppendUvarint(nil, 2), 0), d...))), ImportRequest{}, fault.TreeRefused, ""},
-		"depth":              {deepHead.id(), packOf(append(nested, deepHead)...), ImportRequest{}, fault.TreeRefused, "more than 256 parts"},
+		"a wrong sum":        {good.id(), wrong, ImportRequest{}, fault.TreeRefused, "corrupted"},
+		"a base elsewhere":   {good.id(), packed(1, append(append(packHead(packRefDelta, 4), object{"blob", "1\n"}.raw()...), deflate([]byte{2, 2, 0x90, 2})...)), ImportRequest{}, fault.TreeRefused, "unresolved delta"},
+		"depth":              {deepHead, deep, ImportRequest{}, fault.TreeRefused, "more than 256 parts"},
+		"depth without end":  {endlessHead, endless, ImportRequest{}, fault.TreeRefused, ""},
 		"a long name":        {longHead.id(), packOf(blob, longName, longHead), ImportRequest{}, fault.TreeRefused, "more than 2048 bytes"},
 	}
 	for name, c := range cases {

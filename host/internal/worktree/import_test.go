@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,6 +151,39 @@ func TestImportsOfSHA256AndShallowRepositoriesWork(t *testing.T) {
 		}
 		same(t, "content", run(t, root, "show", got.Ref+":a"), "2")
 	}
+}
+
+func TestS32_ParallelImportsDoNotCollide(t *testing.T) {
+	b := newBench(t, map[string]string{"a": "1\n"})
+	var wg sync.WaitGroup
+	const n = 12
+	got := make([]Imported, n)
+	for i := range n {
+		tree := create(t, b.w, fmt.Sprintf("att_p%d", i), b.base)
+		shadow(t, tree)
+		write(t, tree.Path(), map[string]string{"new": fmt.Sprint(i), "same": "alike\n"})
+		within(t, tree, "add", "-A")
+		within(t, tree, "commit", "-q", "-m", "inside")
+		stream, err := exported(t, tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			head, pack, err := ReadExport(bytes.NewReader(stream))
+			if err == nil {
+				got[i], err = tree.Import(t.Context(), ImportRequest{Head: head, Pack: pack})
+			}
+			if err != nil {
+				t.Errorf("attempt %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	for i, c := range got {
+		same(t, "content", run(t, b.root, "show", c.Ref+":new"), fmt.Sprint(i))
+	}
+	run(t, b.root, "fsck", "--strict", "--no-dangling")
+	run(t, b.w.mirror.dir, "fsck", "--strict", "--no-dangling")
 }
 
 func TestAHeadThatDidNotMoveHasNoPack(t *testing.T) {

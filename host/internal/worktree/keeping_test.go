@@ -50,8 +50,53 @@ func TestS79_AFullDiskKeepsTheTree(t *testing.T) {
 	w := openWorkspace(t, openTreesIn(t, dir), root)
 	tree := create(t, w, "att_1", resolve(t, w, "main"))
 	write(t, tree.Path(), map[string]string{"work": "precious\n"})
-	fill := filepath.Join(dir, "fill")
-	f, err := os.Create(fill)
+	fillUp(t, dir)
+	_, err := tree.Capture(t.Context(), CaptureRequest{Base: tree.Start(), When: fixedTime})
+	if err == nil {
+		t.Fatal("a capture on a full disk succeeds")
+	}
+	if tree.Remove(t.Context()) == nil {
+		t.Error("a tree that could not be kept is removed")
+	}
+	same(t, "work", read(t, tree.Path(), "work"), "precious\n")
+	remove(t, filepath.Join(dir, "fill"))
+	c, _ := keep(t, tree, tree.Start())
+	same(t, "kept", run(t, root, "show", c.Ref+":work"), "precious")
+}
+
+func TestAFullDiskStopsAShadowAndAnImportWithTheReason(t *testing.T) {
+	dir := smallDisk(t)
+	root := operator(t, map[string]string{"a": "1\n"})
+	w := openWorkspace(t, openTreesIn(t, dir), root)
+	tree := create(t, w, "att_1", resolve(t, w, "main"))
+	shadow(t, tree)
+	within(t, tree, "commit", "-q", "--allow-empty", "-m", "inside")
+	stream, err := exported(t, tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fillUp(t, dir)
+	_, err = takeFrom(t, tree, stream, ImportRequest{})
+	if err == nil || fault.Is(err, fault.TreeRefused) {
+		t.Errorf("an import on a full disk: %v", err)
+	}
+	same(t, "mirror's ref", exists(w.mirror.refPath(CommitsPrefix+"att_1")), false)
+	if !moved(t, tree) {
+		t.Error("the commits are gone")
+	}
+	_, err = tree.Shadow(t.Context())
+	wantCode(t, err, fault.NoSpace)
+	remove(t, filepath.Join(dir, "fill"))
+	shadow(t, tree)
+	if got, err := takeFrom(t, tree, stream, ImportRequest{}); err != nil || !got.Published {
+		t.Errorf("with space again: %+v, %v", got, err)
+	}
+}
+
+// fillUp writes a file until nothing more fits.
+func fillUp(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "fill"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,19 +107,6 @@ func TestS79_AFullDiskKeepsTheTree(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = tree.Capture(t.Context(), CaptureRequest{Base: tree.Start(), When: fixedTime})
-	if err == nil {
-		t.Fatal("a capture on a full disk succeeds")
-	}
-	if tree.Remove(t.Context()) == nil {
-		t.Error("a tree that could not be kept is removed")
-	}
-	same(t, "work", read(t, tree.Path(), "work"), "precious\n")
-	if err := os.Remove(fill); err != nil {
-		t.Fatal(err)
-	}
-	c, _ := keep(t, tree, tree.Start())
-	same(t, "kept", run(t, root, "show", c.Ref+":work"), "precious")
 }
 
 // smallDisk mounts a file system of 4 MiB, which only root can.
