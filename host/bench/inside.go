@@ -14,8 +14,6 @@ import (
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
-const thousands = 4000 // files of the repository whose status is asked for
-
 // chore is work that is done inside and outside in turns. What is compared is what the work takes once its
 // program runs: launches have their own figure.
 type chore struct {
@@ -39,10 +37,11 @@ func measureInside(ctx context.Context, s *site) (figures []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.newShadowed(r)
+	t, shut, err := s.newShadowed(ctx, r)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, shut()) }()
 	if err := writePackages(t.tree); err != nil {
 		return nil, err
 	}

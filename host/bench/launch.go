@@ -24,10 +24,11 @@ func measureLaunch(ctx context.Context, s *site) (figures []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.newShadowed(r)
+	t, shut, err := s.newShadowed(ctx, r)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, shut()) }()
 	wrapped, err := bubblewrap(t.tree, "/bin/true")
 	if err != nil {
 		return nil, err

@@ -39,6 +39,7 @@ func measurements() []measurement {
 		{"plugin-start", "a verified and sandboxed plugin's first answer against a raw gRPC child's", measurePluginStart},
 		{"cancel", "kill and proof of 300 sandboxed processes against a process group's kill and wait", measureCancel},
 		{"inside", "open, git status, go test and npm test inside against the same outside", measureInside},
+		{"shadow", "the git directory of an attempt against git worktree add", measureShadow},
 		{"idle", "memory of PID 1 of an idle sandbox against bubblewrap's processes", measureIdle},
 		{"daemon", "start to the first answer on an empty state, and memory when idle", measureDaemon},
 		{"step", "dispatch to settled through a daemon against the sum of its floors", measureStep},
@@ -48,7 +49,7 @@ func measurements() []measurement {
 
 // groups are names for several measurements.
 func groups() map[string][]string {
-	return map[string][]string{"sandbox": {"launch", "plugin-start", "cancel", "inside", "idle"}}
+	return map[string][]string{"sandbox": {"launch", "plugin-start", "cancel", "inside", "shadow", "idle"}}
 }
 
 func main() {

@@ -54,8 +54,8 @@ func measurePluginStart(ctx context.Context, s *site) (figures []figure, err err
 	if err != nil {
 		return nil, err
 	}
-	return []figure{compared("plugin-start", "ms", got[0], got[1], bar{ratioAtMost, 2.5}).
-		also("aim 2.0x; validator-command, locked and sealed, isolated, both until Hello and Configure are answered; "+
+	return []figure{compared("plugin-start", "ms", got[0], got[1], bar{ratioAtMost, 2}).
+		also("validator-command, locked and sealed, isolated, both until Hello and Configure are answered; "+
 			"the first start, with hashing and the manifest, %s ms", number(first))}, nil
 }
 

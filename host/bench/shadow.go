@@ -1,59 +1,97 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 
 	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/host/internal/worktree"
 )
 
-// shadowed is a tree with a git directory of its own beside it, which borrows its objects from the
-// repository: what an attempt gets.
+const thousands = 4000 // files of the repository whose trees and status are measured
+
+// shadowed is an attempt's tree with its git directory beside it.
 type shadowed struct {
+	made *worktree.Tree
 	tree string
 	git  *sandbox.Git
 	home string // for what is done in it without a sandbox
 }
 
-// newShadowed checks the repository's commit out into a tree with a shadow git directory.
-func (s *site) newShadowed(r *repository) (*shadowed, error) {
+// newShadowed makes the tree of an attempt at the repository's commit. The caller closes the workspace.
+func (s *site) newShadowed(ctx context.Context, r *repository) (t *shadowed, shut func() error, err error) {
 	if err := os.MkdirAll(s.state(), 0o700); err != nil {
-		return nil, fmt.Errorf("make the state directory: %w", err)
+		return nil, nil, fmt.Errorf("make the state directory: %w", err)
 	}
-	home, err := os.MkdirTemp(s.state(), "attempt-")
+	program, err := exec.LookPath("git")
 	if err != nil {
-		return nil, fmt.Errorf("make the attempt's directory: %w", err)
+		return nil, nil, fmt.Errorf("find git: %w", err)
 	}
-	tree, shadow := filepath.Join(home, "tree"), filepath.Join(home, "git")
-	objects := filepath.Join(r.root, ".git", "objects")
-	if err := os.Mkdir(tree, 0o755); err != nil {
-		return nil, fmt.Errorf("make the tree: %w", err)
+	trees, err := worktree.Open(ctx, worktree.Options{Dir: s.state(), Git: program})
+	if err != nil {
+		return nil, nil, err
 	}
-	if _, err := r.git("", "init", "-q", "--bare", shadow); err != nil {
-		return nil, err
+	w, err := trees.Workspace(ctx, "bench", r.root)
+	if err != nil {
+		return nil, nil, err
 	}
-	for name, text := range map[string]string{
-		filepath.Join(shadow, "objects", "info", "alternates"): objects + "\n",
-		filepath.Join(shadow, "HEAD"):                          r.commit + "\n",
-		filepath.Join(shadow, "config"): "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\thooksPath = /dev/null\n" +
-			"[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n",
-		filepath.Join(tree, ".git"): "gitdir: " + shadow + "\n",
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			return nil, fmt.Errorf("make the shadow git directory: %w", err)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.Close())
 		}
+	}()
+	if _, err := w.Resolve(ctx, "main"); err != nil {
+		return nil, nil, err
 	}
-	if _, err := r.git(tree, "reset", "-q", "--hard"); err != nil {
-		return nil, err
+	made, err := w.Create(ctx, worktree.CreateRequest{AttemptID: filepath.Base(r.root), Start: r.commit})
+	if err != nil {
+		return nil, nil, err
 	}
-	return &shadowed{tree: tree, git: &sandbox.Git{
-		Dir: shadow, Objects: []string{objects},
-		Protect: []string{filepath.Join(shadow, "config"), filepath.Join(shadow, "hooks"), filepath.Join(shadow, "objects", "info")},
-	}}, nil
+	shadow, err := made.Shadow(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	git := &sandbox.Git{Dir: shadow.Dir, Protect: shadow.Protect, Objects: shadow.Objects}
+	return &shadowed{made: made, tree: made.Path(), git: git}, w.Close, nil
 }
 
 // request is a launch of the strict level in the tree.
 func (t *shadowed) request() sandbox.Request {
 	return sandbox.Request{Policy: confined(), Tree: sandbox.Tree{Path: t.tree, Mode: sandbox.TreeWritable}, Git: t.git}
+}
+
+// measureShadow times the git directory of an attempt against what git makes for a worktree.
+func measureShadow(ctx context.Context, s *site) (figures []figure, err error) {
+	r, err := s.newRepositoryOf("repository", thousands)
+	if err != nil {
+		return nil, err
+	}
+	t, shut, err := s.newShadowed(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, shut()) }()
+	floor, err := s.dir("worktrees")
+	if err != nil {
+		return nil, err
+	}
+	keepApart(floor)
+	got, err := race(ctx, rounds{warm: 1, kept: 15},
+		entrant{"shadow", func(ctx context.Context, _ int) (float64, error) {
+			return timed(func() error { _, err := t.made.Shadow(ctx); return err })
+		}},
+		entrant{"git worktree add", func(_ context.Context, round int) (float64, error) {
+			return timed(func() error { return r.addWorktree(filepath.Join(floor, strconv.Itoa(round))) })
+		}},
+	)
+	if err != nil {
+		return nil, err
+	}
+	return []figure{compared("shadow", "ms", got[0], got[1], bar{ratioAtMost, 0.01}).
+		also("an attempt's git directory over a tree of %d files, made anew; floor: git worktree add of the same commit", thousands)}, nil
 }
