@@ -53,6 +53,11 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 			l.OnViolation(dispatch.Violation{Syscall: v.Name, PID: v.PID, Comm: v.Comm, Count: v.Count})
 		}
 	}
+	if l.OnExceeded != nil {
+		launch.OnExceeded = func(x sandbox.Exceeded) {
+			l.OnExceeded(dispatch.Excess{Limit: x.Limit, Used: x.Used, Cap: x.Cap})
+		}
+	}
 	var err error
 	if launch.Secrets, err = p.vault.open(l.Policy); err != nil {
 		return nil, err

@@ -226,7 +226,7 @@ func (a *drive) prepare(ctx context.Context) error {
 	dev, ino := a.tree.Identity()
 	a.plugin, err = a.d.opt.Plugins.Start(ctx, Launch{
 		Kind: "executor", Name: a.ex.Plugin, Config: a.ex.Config, Policy: a.ex.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
-		Git: a.git, AttemptID: a.at.ID, OnViolation: a.violated, OnTraffic: a.requested,
+		Git: a.git, AttemptID: a.at.ID, OnViolation: a.violated, OnExceeded: a.exceeded, OnTraffic: a.requested,
 	})
 	if err != nil {
 		return fmt.Errorf("start executor: %w", err)
@@ -313,7 +313,7 @@ func (a *drive) follow(ctx, record context.Context) ending {
 	endExec() // whoever still waits for an answer to the executor need not
 	a.questions.Wait()
 	if cause == nil { // a cap that was hit by the last bytes counts though the executor ended first
-		if c := causeOf(ctx); c != nil && errors.Is(c, errOutput) {
+		if c := causeOf(ctx); c != nil && beyondCap(c) {
 			cause = c
 		}
 	}

@@ -84,16 +84,23 @@ var (
 	errShutdown = errors.New("shutdown")
 	errWall     = errors.New("wall")
 	errOutput   = errors.New("output")
+	errLimit    = errors.New("limit") // of the sandbox; the cause has its code
 )
 
 // stopCause is why an attempt is being stopped, with who asked.
 type stopCause struct {
-	kind   error // one of the causes above
+	kind   error  // one of the causes above
+	code   string // of errLimit: which one
 	actor  work.Actor
 	reason string
 }
 
-func (s *stopCause) Error() string { return s.kind.Error() }
+func (s *stopCause) Error() string {
+	if s.code != "" {
+		return s.code
+	}
+	return s.kind.Error()
+}
 func (s *stopCause) Unwrap() error { return s.kind }
 
 // daemonActor is who acts when no caller did.

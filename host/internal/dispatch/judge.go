@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -260,12 +261,14 @@ func (p *panel) check(ctx context.Context, rule work.GateRule, v *work.Validatio
 		return err
 	}
 	dev, ino := a.tree.Identity()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	plugin, err := a.d.opt.Plugins.Start(ctx, Launch{
 		Kind: "validator", Name: rule.Validator, Config: rule.Config, Policy: rule.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
-		Git: a.git, Sealed: true, AttemptID: a.at.ID,
+		Git: a.git, Sealed: true, AttemptID: a.at.ID, OnExceeded: func(x Excess) { stop(validatorExceeded(x)) },
 	})
 	if err != nil {
-		return err
+		return cmp.Or(overLimit(ctx), err)
 	}
 	defer func() {
 		if death, err := plugin.Stop(context.WithoutCancel(ctx)); err != nil || !death.Proved {
@@ -278,7 +281,7 @@ func (p *panel) check(ctx context.Context, rule work.GateRule, v *work.Validatio
 		AttemptID: a.at.ID, Gate: rule.Name, Tree: a.tree.Path(), Base: a.at.Base, TreeSum: a.at.Evidence.TreeAfter,
 		Changes: changesOf(a.at.Evidence.Diff), Paths: a.pathRules(), Config: rule.Config, Deadline: deadline,
 	}, out.take)
-	if err != nil {
+	if err := cmp.Or(overLimit(ctx), err); err != nil {
 		return err
 	}
 	return fill(v, verdict)

@@ -94,6 +94,7 @@ type Launch struct {
 	Sealed      bool // the tree is judged: a throw-away layer takes all writes
 	AttemptID   string
 	OnViolation func(Violation)
+	OnExceeded  func(Excess)  // called before the launch is killed for it
 	OnTraffic   func(Traffic) // nil: nobody listens
 }
 

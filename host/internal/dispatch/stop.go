@@ -17,7 +17,7 @@ func (a *drive) ladder(ctx context.Context, cause *stopCause, ended func(time.Du
 		a.d.report(ctx, "record stopping", err, "attempt", a.at.ID)
 	}
 	times := a.d.Policy().Stop
-	if cause.kind == errOutput { // what it still says would be over the cap
+	if beyondCap(cause) { // what it still says would be over the cap, or it is being killed
 		return nil
 	}
 	var sent []string

@@ -85,7 +85,8 @@ type Launch struct {
 	Secrets     []sandbox.Secret
 	Env         []string // variables for the plugin; those of the protocol cannot be among them
 	OnViolation func(sandbox.Violation)
-	OnListener  func(net.Listener) // where the policy's network is a proxy; the callee closes it
+	OnExceeded  func(sandbox.Exceeded) // called before the launch is killed for it
+	OnListener  func(net.Listener)     // where the policy's network is a proxy; the callee closes it
 
 	describe bool // only to be asked what it is
 }

@@ -96,7 +96,7 @@ func (r *confinedRunner) launchWith(ctx context.Context, p *pipes) (Process, err
 		Binds:   []sandbox.Bind{{Host: r.room.path, Inside: r.room.inside, Mode: "rw"}},
 		Program: r.seal.file, Argv: []string{r.Name()}, Env: slices.Concat(r.launch.Env, r.env), // the last one counts
 		Secrets: r.launch.Secrets,
-		Stdout:  p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation, OnListener: r.launch.OnListener,
+		Stdout:  p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation, OnExceeded: r.launch.OnExceeded, OnListener: r.launch.OnListener,
 	})
 	if err != nil {
 		return nil, err
