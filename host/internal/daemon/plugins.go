@@ -87,6 +87,13 @@ type pluginPort struct {
 	outlet *outlet
 }
 
+// Identity masks what the plugin said of itself: it had its credentials when it was asked.
+func (p pluginPort) Identity() work.PluginIdentity {
+	id := p.Instance.Identity()
+	id.Version = p.vault.text(id.Version)
+	return id
+}
+
 // Leftovers is how many processes were alive beside the plugin when it ended; asked after Stop.
 func (p pluginPort) Leftovers() int { return p.Instance.Exit().Leftovers }
 

@@ -55,7 +55,7 @@ func (n *names) questions() []string {
 
 // world is one proxy that serves, what it was asked and what it dialled.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	opt   Options
 	names *names
 	to    map[string]string // where an address is really: by address without port
@@ -182,6 +182,9 @@ func (w *world) say(raw string) string {
 	b, err := io.ReadAll(c)
 	if err != nil {
 		w.t.Fatalf("read the answer to %q: %v", raw, err)
+	}
+	if err := c.Close(); err != nil {
+		w.t.Fatal(err)
 	}
 	return string(b)
 }

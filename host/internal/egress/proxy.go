@@ -45,6 +45,7 @@ type Proxy struct {
 	opt    Options
 	ledger *ledger
 	slots  chan struct{}
+	away   chan struct{}
 }
 
 // New makes a proxy.
@@ -72,7 +73,7 @@ func New(o Options) *Proxy {
 			*d.value = d.std
 		}
 	}
-	return &Proxy{opt: o, ledger: newLedger(o.OnRequest), slots: make(chan struct{}, o.MaxConns)}
+	return &Proxy{opt: o, ledger: newLedger(o.OnRequest), slots: make(chan struct{}, o.MaxConns), away: make(chan struct{}, maxTurnedAway)}
 }
 
 // Totals is what the proxy did until now; all of it once Serve has returned.
@@ -111,23 +112,43 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
+// maxTurnedAway is how many connections beyond the bound are told so at once; others are just closed.
+const maxTurnedAway = 32
+
 // admit serves a connection on its own goroutine, or turns it away where there are too many.
 func (p *Proxy) admit(ctx context.Context, c net.Conn, group *sync.WaitGroup) {
 	select {
 	case p.slots <- struct{}{}:
-	default:
-		reason := fmt.Sprintf("there are %d connections already", p.opt.MaxConns)
-		p.ledger.add(Request{At: time.Now(), Reason: reason})
-		// The answer fits the buffer of a fresh connection: this does not block.
-		_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // a failure shows in the write
-		answer(c, http.StatusServiceUnavailable, reason)
-		_ = c.Close() // turned away
+		group.Go(func() {
+			defer func() { <-p.slots }()
+			p.serve(ctx, c)
+		})
 		return
+	default:
 	}
-	group.Go(func() {
-		defer func() { <-p.slots }()
-		p.serve(ctx, c)
+	reason := fmt.Sprintf("there are %d connections already", p.opt.MaxConns)
+	p.ledger.add(Request{At: time.Now(), Reason: reason})
+	select {
+	case p.away <- struct{}{}:
+		group.Go(func() {
+			defer func() { <-p.away }()
+			p.turnAway(ctx, c, reason)
+		})
+	default:
+		_ = c.Close() // without a word
+	}
+}
+
+// turnAway answers without reading a request.
+func (p *Proxy) turnAway(ctx context.Context, c net.Conn, reason string) {
+	defer func() { _ = c.Close() }() // a second close is harmless
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.Close() // ends the reads and writes
 	})
+	defer stop()
+	x := &exchange{proxy: p, client: &conn{Conn: c, act: newActivity(lingerFor)}}
+	answer(x.client, http.StatusServiceUnavailable, reason)
+	x.linger()
 }
 
 // exchange is one connection with its one request.

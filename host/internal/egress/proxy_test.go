@@ -221,10 +221,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 	w.start()
 	near, far := w.tunnel(conns)
 	w.tunnel(conns)
-	c := w.connect()
-	answer, err := io.ReadAll(c)
-	if err != nil || status(t, string(answer)) != http.StatusServiceUnavailable {
-		t.Fatalf("answer %q, %v", answer, err)
+	if answer := w.say(connectTo("example.com:443")); status(t, answer) != http.StatusServiceUnavailable {
+		t.Fatalf("answer %q", answer)
 	}
 	if r := w.requests(1)[0]; r.Allowed || !strings.Contains(r.Reason, "2 connections") {
 		t.Errorf("told %+v", r)

@@ -46,12 +46,13 @@ func environment(r Request) []string {
 	return env
 }
 
-// proxyVariables tell programs where the proxy is. Both spellings are in use.
+// proxyVariables tell programs where the proxy is. Both spellings are in use; Node looks at them only
+// when it is told to.
 func proxyVariables() map[string]string {
 	at := fmt.Sprintf("http://127.0.0.1:%d", spec.ProxyPort)
 	const direct = "localhost,127.0.0.1,::1"
 	return map[string]string{
 		"HTTP_PROXY": at, "HTTPS_PROXY": at, "http_proxy": at, "https_proxy": at,
-		"NO_PROXY": direct, "no_proxy": direct,
+		"NO_PROXY": direct, "no_proxy": direct, "NODE_USE_ENV_PROXY": "1",
 	}
 }
