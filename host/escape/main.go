@@ -46,6 +46,7 @@ func run(args []string, out, said io.Writer) int {
 	backend := flags.String("backend", "auto", "the back-end: auto, native, bwrap or landlock")
 	jsonFile := flags.String("json", "", "write the results to `file`, one line of JSON each")
 	others := flags.Bool("peers", false, "run the list under other sandboxes instead, and compare")
+	one := flags.String("peer", "", "run the list under the one of that `name` and print JSON lines")
 	normal := flags.Bool("normal", false, "run ordinary work instead, which must not be refused")
 	only := flags.String("only", "", "the `number` of one probe")
 	if err := flags.Parse(args); err != nil {
@@ -60,6 +61,8 @@ func run(args []string, out, said io.Writer) int {
 	switch {
 	case *others:
 		code, err = g.comparePeers(out, *jsonFile)
+	case *one != "":
+		code, err = g.onePeer(out, *one)
 	case *normal:
 		code, err = g.ordinaryWork(out, *jsonFile)
 	default:

@@ -44,7 +44,8 @@ const (
 const (
 	Anywhere = iota
 	Confined // never without a sandbox: it would hurt the machine
-	OursOnly // nor in a sandbox of others: it would hurt the machine if that let it through
+	OursOnly // nor in a sandbox of others: it would hurt the machine if that let it through, or it is a
+	// narrowing of ours that another sandbox need not have: what it lets through there is no way out
 )
 
 // Probe is one way out.
@@ -125,6 +126,12 @@ func compareIDs(a, b string) int {
 		return 1
 	}
 	return 0
+}
+
+// Number is the number of a probe without its letter.
+func Number(id string) int {
+	n, _ := splitID(id)
+	return n
 }
 
 func splitID(id string) (number int, letter string) {

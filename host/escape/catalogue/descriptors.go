@@ -41,7 +41,7 @@ func findLeaked(t *Target) Outcome {
 		if err != nil || strings.HasPrefix(to, "anon_inode:[event") {
 			continue
 		}
-		if slices.Contains(t.Leaked, fd) || strings.HasPrefix(to, "socket:") || strings.HasPrefix(to, "/") {
+		if slices.Contains(t.Leaked, fd) || strings.HasPrefix(to, "socket:") {
 			found = append(found, strconv.Itoa(fd)+" "+to)
 		}
 	}

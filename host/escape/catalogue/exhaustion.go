@@ -64,7 +64,7 @@ func exhaustion() []Probe {
 			Note: "it asks for a privilege of the first user namespace"},
 		{ID: "61j", Title: "open very many files", Layer: Limits, Level: guarded, Walls: limits, try: openMany},
 		{ID: "61k", Title: "lock memory", Layer: Limits, Level: guarded, Walls: []string{Limits, Caps}, try: lockMemory},
-		{ID: "61l", Title: "leave a core with memory in it", Layer: Limits, Level: guarded, Walls: limits, try: coreLimit},
+		{ID: "61l", Where: OursOnly, Title: "leave a core with memory in it", Layer: Limits, Level: guarded, Walls: limits, try: coreLimit},
 		{ID: "61m", Title: "flood with timers", Layer: Limits, Level: guarded, Walls: []string{Limits}, try: timers},
 		{ID: "61n", Title: "fill /dev/shm", Layer: View, Level: isolated, Walls: []string{View, Landlock, Limits}, try: fillShm},
 		{ID: "61o", Title: "protect itself from the memory killer", Layer: Caps, Level: isolated, Walls: []string{Caps}, try: oomScore,
@@ -170,7 +170,7 @@ func raiseLimit(*Target) Outcome {
 		}
 		up := unix.Rlimit{Cur: now.Max + 1, Max: now.Max + 1}
 		if now.Max == ^uint64(0) {
-			return through("limit %d was never set", r)
+			return no("limit %d was never set", r)
 		}
 		all = append(all, unless(unix.Prlimit(0, r, &up, nil), "raised limit "+itoa(r)))
 	}

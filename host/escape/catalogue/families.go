@@ -13,10 +13,10 @@ func families() []Probe {
 		{ID: "40e", Title: "AF_XDP", try: family(unix.AF_XDP, unix.SOCK_RAW, 0), Walls: []string{Seccomp, Caps}},
 		{ID: "40f", Title: "netlink: audit", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_AUDIT)},
 		{ID: "40g", Title: "netlink: netfilter", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER)},
-		{ID: "40h", Title: "netlink: sockets of others (sock_diag)", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG)},
-		{ID: "40i", Title: "netlink: device events", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT)},
-		{ID: "40j", Title: "netlink: generic families", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_GENERIC)},
-		{ID: "40k", Title: "netlink: IPsec (xfrm)", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_XFRM)},
+		{ID: "40h", Where: OursOnly, Title: "netlink: sockets of others (sock_diag)", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG)},
+		{ID: "40i", Where: OursOnly, Title: "netlink: device events", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT)},
+		{ID: "40j", Where: OursOnly, Title: "netlink: generic families", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_GENERIC)},
+		{ID: "40k", Where: OursOnly, Title: "netlink: IPsec (xfrm)", try: family(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_XFRM)},
 		{ID: "40l", Title: "AF_TIPC", try: family(unix.AF_TIPC, unix.SOCK_STREAM, 0)},
 		{ID: "40m", Title: "AF_SMC", try: family(unix.AF_SMC, unix.SOCK_STREAM, 0)},
 		{ID: "40n", Title: "AF_CAN", try: family(unix.AF_CAN, unix.SOCK_RAW, 1)},
@@ -26,10 +26,10 @@ func families() []Probe {
 		{ID: "40r", Title: "AF_NFC, AF_QIPCRTR, AF_PHONET", try: family3(unix.AF_NFC, 42, unix.AF_PHONET)},
 		{ID: "40s", Title: "multipath TCP (passes Landlock's port rules)", try: family(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)},
 		{ID: "40t", Title: "SCTP", try: family(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP)},
-		{ID: "40u", Title: "DCCP and UDP-Lite", try: family3p(unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE)},
+		{ID: "40u", Where: OursOnly, Title: "DCCP and UDP-Lite", try: family3p(unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE)},
 		{ID: "40v", Title: "raw IP", try: family(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP), Walls: []string{Seccomp, Caps}},
 		{ID: "40w", Title: "a pair of sockets of another family", try: pairOf(unix.AF_TIPC)},
-		{ID: "40x", Title: "a family with high bits set", try: family(unix.AF_VSOCK|1<<32, unix.SOCK_STREAM, 0)},
+		{ID: "40x", Where: OursOnly, Title: "a family with high bits set", try: family(unix.AF_VSOCK|1<<32, unix.SOCK_STREAM, 0)},
 	}
 	for i := range list {
 		p := &list[i]

@@ -54,20 +54,6 @@ func helper(name string, args ...string) (pid int, stop func(), err error) {
 	return cmd.Process.Pid, stop, nil
 }
 
-// runHelper runs this program as a helper to its end.
-func runHelper(name string, args ...string) (syscall.WaitStatus, error) {
-	cmd := exec.Command("/proc/self/exe", append([]string{":" + name}, args...)...)
-	err := cmd.Run()
-	if cmd.ProcessState == nil {
-		return 0, err
-	}
-	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if !ok {
-		return 0, fmt.Errorf("the helper's end is unknown: %w", err)
-	}
-	return status, nil
-}
-
 // Help is what a helper does: probe :NAME ARGS. It returns the exit code.
 func Help(name string, args []string) int {
 	switch name {
@@ -86,11 +72,6 @@ func Help(name string, args []string) int {
 		return survive(false)
 	case "stubborn":
 		return survive(true)
-	case "crash":
-		if err := unix.Kill(unix.Getpid(), unix.SIGQUIT); err != nil {
-			return 1
-		}
-		time.Sleep(lifespan)
 	}
 	return 2
 }

@@ -13,8 +13,8 @@ import (
 func machine() []Probe {
 	seccomp := []string{Seccomp}
 	list := []Probe{
-		{ID: "54", Title: "push input into a terminal (TIOCSTI)", try: onTerminal(unix.TIOCSTI)},
-		{ID: "54b", Title: "TIOCSTI with high bits set", try: onTerminal(unix.TIOCSTI | 1<<32)},
+		{ID: "54", Where: OursOnly, Title: "push input into a terminal (TIOCSTI)", try: onTerminal(unix.TIOCSTI)},
+		{ID: "54b", Where: OursOnly, Title: "TIOCSTI with high bits set", try: onTerminal(unix.TIOCSTI | 1<<32)},
 		{ID: "54c", Title: "paste by the console (TIOCLINUX)", try: onTerminal(tioclinux), Note: "no console is visible without a sandbox either"},
 		{ID: "54d", Title: "TIOCLINUX with high bits set", try: onTerminal(tioclinux | 1<<32), Note: "no console is visible without a sandbox either"},
 		{ID: "54e", Title: "set a line discipline (TIOCSETD)", try: lineDiscipline},
@@ -90,9 +90,11 @@ func lineDiscipline(*Target) Outcome {
 	}
 	defer master.Close()
 	defer slave.Close()
-	const ppp = 3
-	return first(unless(unix.IoctlSetPointerInt(int(slave.Fd()), unix.TIOCSETD, ppp), "set PPP"),
-		unless(unix.IoctlSetPointerInt(int(slave.Fd()), unix.TIOCSETD, 0), "set the usual one"))
+	var all []Outcome
+	for _, kind := range []int{3, 13, 21} { // PPP, HDLC, GSM: each has had its holes
+		all = append(all, unless(unix.IoctlSetPointerInt(int(slave.Fd()), unix.TIOCSETD, kind), "set "+itoa(kind)))
+	}
+	return first(all...)
 }
 
 func stealTerminal(*Target) Outcome {

@@ -11,10 +11,10 @@ func foreign() []Probe {
 	list := []Probe{
 		{ID: "58", Title: "x32: make a call with another number", try: x32},
 		{ID: "58b", Title: "i386: make a call by int 0x80", try: int80},
-		{ID: "58c", Title: "i386: a user namespace by int 0x80", try: int80Unshare},
+		{ID: "58c", Where: OursOnly, Title: "i386: a user namespace by int 0x80", try: int80Unshare},
 		{ID: "58d", Title: "iopl", try: simple(unix.SYS_IOPL, 3), Note: "it asks for a privilege of the first user namespace"},
 		{ID: "58e", Title: "ioperm", try: simple(unix.SYS_IOPERM, 0x3f8, 8, 1), Note: "it asks for a privilege of the first user namespace"},
-		{ID: "58f", Title: "modify_ldt: a 16-bit segment", try: ldt},
+		{ID: "58f", Where: OursOnly, Title: "modify_ldt: a 16-bit segment", try: ldt},
 		{ID: "58g", Title: "vm86 by int 0x80", try: int80VM86},
 	}
 	for i := range list {

@@ -197,7 +197,10 @@ func addAddress(*Target) Outcome {
 func listenOutside(t *Target) Outcome {
 	l, err := net.Listen("tcp4", port("0.0.0.0", t.TCP4))
 	if err != nil {
-		return through("the port is taken: it is the host's network (%s)", name(err))
+		if name(err) != "EADDRINUSE" {
+			return refused(err)
+		}
+		return through("the port is taken: it is the host's network")
 	}
 	if err := l.Close(); err != nil {
 		return broken("%v", err)

@@ -2,9 +2,11 @@ package catalogue
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +25,7 @@ func newer() []Probe {
 		{ID: "74", Title: "a new settings file where none was (CVE-2026-25725)", Layer: View, Walls: disk, try: writeBesideState},
 		{ID: "75", Title: "a link that the host's own part follows (CVE-2026-39861)", Layer: Host, Walls: nil, try: plantLinks,
 			Note: "what the host reads of a tree is tried by the rooms that read it"},
-		{ID: "76", Title: "the working directory as a way out (CVE-2024-21626)", Layer: FDs, Walls: []string{FDs, View, Landlock}, try: throughCwd},
+		{ID: "76", Title: "the working directory as a way out (CVE-2024-21626)", Layer: View, Walls: []string{View, Landlock}, try: throughCwd},
 		{ID: "77", Title: "magic links with openat2", Layer: Seccomp, Walls: []string{Seccomp, Dumpable, Landlock}, try: openat2Magic},
 		{ID: "78", Title: "secret memory (memfd_secret)", Layer: Limits, Walls: nil, try: secretMemory,
 			Note: "private memory of the caller: it is bounded by the limits of memory, and no way out"},
@@ -83,16 +85,16 @@ func openInitProgram(*Target) Outcome {
 	defer unix.Close(fd)
 	again, err := unix.Open(procFD(fd), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		if _, rerr := os.ReadFile(procFD(fd)); rerr == nil {
-			return through("readable, not writable: %s", name(err))
-		}
-		return refused(err)
+		return no("%s for writing", name(err))
 	}
 	return unless(unix.Close(again), "opened for writing")
 }
 
 // unmask tries to see what covers a masked file moved, removed or linked elsewhere.
 func unmask(t *Target) Outcome {
+	if text, err := os.ReadFile("/proc/keys"); err == nil && len(text) > 0 {
+		return no("it is not masked")
+	}
 	link, err := plant(t, "masked", "/proc/keys")
 	if err != nil {
 		return broken("%v", err)
@@ -135,9 +137,6 @@ func throughCwd(t *Target) Outcome {
 	for _, p := range []string{"/proc/self/cwd", "/proc/self/root", "/proc/self/fd/7", "/proc/self/fd/8", "/proc/thread-self/cwd"} {
 		all = append(all, readFile(p+"/../../../../../../../../.."+key(t)))
 	}
-	for _, fd := range t.Leaked {
-		all = append(all, readFile(procFD(fd)+"/home/.ssh/id_ed25519"))
-	}
 	return first(all...)
 }
 
@@ -147,7 +146,8 @@ func openat2Magic(t *Target) Outcome {
 	if err != nil {
 		return refused(err)
 	}
-	return unless(unix.Close(fd), "opened")
+	defer unix.Close(fd)
+	return readFile(procFD(fd) + key(t))
 }
 
 func secretMemory(*Target) Outcome {
@@ -365,14 +365,17 @@ func crash(t *Target) Outcome {
 	if err := unix.Getrlimit(unix.RLIMIT_CORE, &now); err != nil {
 		return broken("%v", err)
 	}
-	if now.Max > 0 {
-		return through("a core may have %d bytes", now.Max)
-	}
-	status, err := runHelper("crash")
-	if err != nil {
+	now.Cur = now.Max
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &now); err != nil {
 		return broken("%v", err)
 	}
-	if status.CoreDump() {
+	cmd := exec.Command("/bin/sh", "-c", "kill -s SEGV $$")
+	cmd.Dir = t.Tree
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		return broken("%v", err)
+	}
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && status.CoreDump() {
 		return through("the kernel dumped a core")
 	}
 	return no("no core (%v)", status.Signal())

@@ -24,11 +24,11 @@ func privileges() []Probe {
 		{ID: "56e", Title: "clear no_new_privs", Layer: NoNew, Walls: []string{NoNew, Seccomp, Landlock, Caps}, try: clearNoNew},
 		{ID: "56f", Title: "unlock securebits", Layer: Caps, Walls: none, try: securebits},
 		{ID: "56g", Title: "leave its system call filter", Layer: Seccomp, Walls: []string{Seccomp}, try: leaveFilter},
-		{ID: "56h", Title: "answer its own filter's questions (a new listener)", Layer: Seccomp, Walls: []string{Seccomp}, try: newListener},
+		{ID: "56h", Where: OursOnly, Title: "answer its own filter's questions (a new listener)", Layer: Seccomp, Walls: []string{Seccomp}, try: newListener},
 		{ID: "56i", Title: "loosen Landlock by a second domain", Layer: Landlock, Level: strict, Walls: []string{Landlock, View}, try: loosenLandlock},
 		{ID: "56j", Title: "become another user", Layer: Caps, Walls: none, try: becomeOther, Note: "user 0 does not exist in the user namespace"},
 		{ID: "56k", Title: "join other groups", Layer: Caps, Walls: none, try: joinGroups, Note: "setgroups is denied in the user namespace"},
-		{ID: "56l", Title: "keep capabilities over a change of user", Layer: Caps, Walls: none, try: keepCaps},
+		{ID: "56l", Where: OursOnly, Title: "keep capabilities over a change of user", Layer: Caps, Walls: none, try: keepCaps},
 		{ID: "56m", Title: "loosen the log flags or stack of Landlock", Layer: Landlock, Level: strict, Walls: []string{Landlock},
 			try: landlockErrata},
 	}
@@ -188,6 +188,9 @@ func securebits(*Target) Outcome {
 
 // leaveFilter installs one that allows everything: the old one must still be asked.
 func leaveFilter(*Target) Outcome {
+	if _, err := sys(unix.SYS_KEYCTL, 0, uintptr(0xfffffffd), 0); err == nil {
+		return no("nothing to leave: the call is allowed before")
+	}
 	if _, err := installAllow(0); err != nil {
 		return refused(err)
 	}

@@ -1,8 +1,10 @@
 package catalogue
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +20,7 @@ func procfs() []Probe {
 	init := []string{Dumpable, Landlock}
 	list := []Probe{
 		{ID: "7", Title: "write the core pattern", try: open(at("/proc/sys/kernel/core_pattern"), unix.O_WRONLY), Note: dac},
-		{ID: "7b", Title: "write any setting below /proc/sys", try: writeSettings},
+		{ID: "7b", Title: "write any setting of the machine below /proc/sys", try: writeSettings},
 		{ID: "8", Title: "pull sysrq", try: open(at("/proc/sysrq-trigger"), unix.O_WRONLY), Note: dac},
 		{ID: "8b", Title: "read kernel memory by /proc/kcore", try: open(at("/proc/kcore"), unix.O_RDONLY), Note: dac},
 		{ID: "8c", Title: "list keys of the host", try: listKeys},
@@ -28,14 +30,14 @@ func procfs() []Probe {
 		{ID: "9b", Title: "read its command line and environment", Layer: PIDNS, Walls: pids, try: readVictim("environ")},
 		{ID: "10", Title: "reach the host by /proc/1/root", Layer: Dumpable, Walls: append(init, View), try: read(throughRoot("1"))},
 		{ID: "10b", Title: "reach the host by a process' root", Layer: PIDNS, Walls: pids, try: throughVictim("root")},
-		{ID: "10c", Title: "reach the host by /proc/1/cwd", Layer: Dumpable, Walls: init, try: link("/proc/1/cwd")},
+		{ID: "10c", Title: "reach the host by /proc/1/cwd", Layer: Dumpable, Walls: init, try: read(func(t *Target) string { return "/proc/1/cwd/" + strings.Repeat("../", 40) + key(t)[1:] })},
 		{ID: "51", Title: "read the memory of PID 1", Layer: Dumpable, Walls: init, try: readInit("mem")},
 		{ID: "51b", Title: "read the environment of PID 1", Layer: Dumpable, Walls: init, try: readInit("environ")},
 		{ID: "51c", Title: "read the maps of PID 1", Layer: Dumpable, Walls: init, try: readInit("maps")},
 		{ID: "51d", Title: "open descriptors of PID 1", Layer: Dumpable, Walls: init, try: initDescriptors},
-		{ID: "51e", Title: "learn the namespaces of PID 1", Layer: Dumpable, Walls: init, try: link("/proc/1/ns/user")},
-		{ID: "51f", Title: "read the program of PID 1", Layer: Dumpable, Walls: init, try: link("/proc/1/exe")},
-		{ID: "51g", Title: "read system calls and stack of PID 1", Layer: Dumpable, Walls: init, try: initInternals},
+		{ID: "51e", Where: OursOnly, Title: "learn the namespaces of PID 1", Layer: Dumpable, Walls: init, try: link("/proc/1/ns/user")},
+		{ID: "51f", Where: OursOnly, Title: "read the program of PID 1", Layer: Dumpable, Walls: init, try: link("/proc/1/exe")},
+		{ID: "51g", Where: OursOnly, Title: "read system calls and stack of PID 1", Layer: Dumpable, Walls: init, try: initInternals},
 		{ID: "51h", Title: "write the memory of PID 1", Layer: Dumpable, Walls: init, try: open(at("/proc/1/mem"), unix.O_RDWR)},
 	}
 	for i := range list {
@@ -127,6 +129,9 @@ func writeSettings(*Target) Outcome {
 	tried := 0
 	var opened []string
 	err := filepath.WalkDir("/proc/sys", func(p string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() && ofNamespace(p) {
+			return fs.SkipDir
+		}
 		if err != nil || d.IsDir() {
 			return nil // what cannot be listed cannot be written either
 		}
@@ -144,6 +149,11 @@ func writeSettings(*Target) Outcome {
 		return through("%d of %d, %s first", len(opened), tried, opened[0])
 	}
 	return no("none of %d", tried)
+}
+
+// ofNamespace reports settings that each namespace has of its own: writing them is nobody's harm.
+func ofNamespace(dir string) bool {
+	return slices.Contains([]string{"/proc/sys/net", "/proc/sys/user", "/proc/sys/fs/mqueue"}, dir)
 }
 
 func listKeys(*Target) Outcome {
