@@ -64,7 +64,7 @@ func callNames() map[int]string {
 	for _, c := range refusedCalls() {
 		names[int(c.number)] = c.name
 	}
-	names[unix.SYS_CONNECT], names[unix.SYS_SENDTO] = "connect", "sendto"
+	names[unix.SYS_CONNECT], names[unix.SYS_SENDTO], names[unix.SYS_PRCTL] = "connect", "sendto", "prctl"
 	for _, c := range slices.Concat(sharedCalls(), ownerCalls(), strangeCalls()) {
 		names[int(c.number)] = c.name
 	}

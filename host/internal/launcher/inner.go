@@ -72,7 +72,7 @@ func (b *box) takeReport() error {
 		b.report = *m.Report
 		b.report.Features.Reaper = reaper
 		if b.report.Features.Notify {
-			b.tried("refusals_reported", b.feed.seen.Load() > 0)
+			b.tried("refusals_reported", b.off != nil || b.feed.seen.Load() > 0)
 		}
 		if b.report.Err != "" {
 			return &stageError{b.report.Stage, errors.New(b.report.Err)}

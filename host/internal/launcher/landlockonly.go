@@ -167,11 +167,11 @@ func (b *box) hostChecks() []check {
 	if b.spec.Probe.HomeCanary != "" {
 		list = append(list, check{"home_hidden", func() bool { return hidden(b.spec.Probe.HomeCanary) }})
 	}
-	if b.report.Features.Landlock { // the canary's directory is the same user's, and writable to it
+	if b.report.Features.Landlock || b.off != nil { // the canary's directory is the same user's, and writable to it
 		beside := path.Join(path.Dir(b.spec.Probe.StateCanary), ".verify")
 		list = append(list, check{"landlock_refuses", func() bool { return createFailsWith(beside, unix.EACCES) }})
 	}
-	if b.report.Features.Scopes {
+	if b.report.Features.Scopes || b.off != nil {
 		list = append(list, check{"signals_refused", func() bool { return unix.Kill(os.Getppid(), 0) == unix.EPERM }})
 	}
 	for _, m := range b.spec.Mounts {

@@ -46,8 +46,11 @@ func (b *box) filterSyscalls() error {
 
 // moreRules is what the back-end adds to the profile.
 func (b *box) moreRules() func(uint32) []rule {
-	if b.spec.Backend == spec.Landlock {
+	switch b.spec.Backend {
+	case spec.Landlock:
 		return hostFilter(b.report.Landlock >= resolveUnix)
+	case spec.Bwrap:
+		return unlockedFilter
 	}
 	return nil
 }

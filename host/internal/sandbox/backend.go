@@ -263,6 +263,7 @@ func describe(e *spec.Enforced, pl *plan, rep *spec.Report) {
 	e.Proc.Orphans = orphansNamespace
 	if pl.wrapper != nil {
 		e.Bubblewrap = pl.wrapper.version + " sha256:" + pl.wrapper.digest
+		e.Shortfall = append(e.Shortfall, "limits.tmp: for each private directory by itself, and without a bound of files")
 	}
 	if pl.spec.Network == spec.NetworkHost && !rep.Features.Scopes {
 		e.Shortfall = append(e.Shortfall, "net: abstract unix sockets of the host can be reached")

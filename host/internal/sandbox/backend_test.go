@@ -2,12 +2,14 @@ package sandbox_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -292,5 +294,36 @@ func TestOffIsOnlySupervisedAndSaysSo(t *testing.T) {
 	}
 	if !slices.ContainsFunc(e.Shortfall, func(s string) bool { return strings.HasPrefix(s, "off:") }) {
 		t.Errorf("shortfall: %v", e.Shortfall)
+	}
+}
+
+func TestADaemonThatIsKilledLeavesNoProcessOnAnyBackend(t *testing.T) {
+	needSandbox(t)
+	for backend, level := range map[string]string{"bwrap": "isolated", "landlock": "guarded", "auto": "off"} {
+		t.Run(backend+" "+level, func(t *testing.T) {
+			if backend == "bwrap" {
+				wrapped(t)
+			}
+			out, write := pipe(t)
+			daemon := outside(t, "daemon", realTemp(t), realTemp(t), realTemp(t), "50", backend, level)
+			daemon.Stdout, daemon.Env = write, []string{launcherVariable + "=" + os.Getenv(launcherVariable)}
+			if err := daemon.Start(); err != nil {
+				t.Fatal(err)
+			}
+			write.Close()
+			readLines(t, out, 50)
+			if err := daemon.Process.Signal(unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := daemon.Process.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			if err := out.SetReadDeadline(time.Now().Add(limit)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, out); err != nil {
+				t.Errorf("a process outlived the daemon: %v", err)
+			}
+		})
 	}
 }

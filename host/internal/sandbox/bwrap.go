@@ -168,6 +168,8 @@ func bwrapArgs(sp *spec.Spec) []string {
 		"--disable-userns", "--as-pid-1", "--cap-drop", "ALL", "--info-fd", strconv.Itoa(bwrapInfoFD),
 		"--uid", strconv.Itoa(sp.UID), "--gid", strconv.Itoa(sp.GID), "--hostname", sp.Hostname, "--chdir", "/",
 		"--proc", "/proc", "--ro-bind-try", "/dev/null", "/proc/keys",
+		"--ro-bind", "/proc/sys", "/proc/sys", "--ro-bind-try", "/proc/bus", "/proc/bus",
+		"--ro-bind-try", "/proc/fs", "/proc/fs", "--ro-bind-try", "/proc/irq", "/proc/irq",
 		"--dev", "/dev", "--size", size, "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev",
 		"--dir", "/var", "--dir", path.Dir(sp.Home),
 	}

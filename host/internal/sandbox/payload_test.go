@@ -190,8 +190,12 @@ func runDaemon(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	policy := isolated()
+	if len(args) > 4 {
+		policy.Backend, policy.Level = args[4], args[5]
+	}
 	_, err = box.Launch(context.Background(), sandbox.Request{
-		Policy: isolated(), Tree: sandbox.Tree{Path: tree, Mode: sandbox.TreeWritable},
+		Policy: policy, Tree: sandbox.Tree{Path: tree, Mode: sandbox.TreeWritable},
 		Path: "/bin/sh", Argv: []string{"sh", "-c", daemonise, "sh", args[3], "stay"}, Stdout: os.Stdout,
 	})
 	if err != nil {
