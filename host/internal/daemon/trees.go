@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -80,12 +81,14 @@ func (p *treesPort) Resolve(ctx context.Context, ws *work.Workspace, ref string)
 	return commit, err
 }
 
-func (p *treesPort) Create(ctx context.Context, ws *work.Workspace, attemptID, start string) (dispatch.Tree, error) {
+func (p *treesPort) Create(ctx context.Context, ws *work.Workspace, ask dispatch.TreeRequest) (dispatch.Tree, error) {
 	r, err := p.repo(ctx, ws)
 	if err != nil {
 		return nil, err
 	}
-	t, err := r.Create(ctx, worktree.CreateRequest{AttemptID: attemptID, Start: start, Provision: ws.Provision})
+	t, err := r.Create(ctx, worktree.CreateRequest{
+		AttemptID: ask.AttemptID, Start: ask.Start, Branch: branchOf(ask), Provision: ws.Provision,
+	})
 	if err != nil {
 		if fault.Is(err, fault.WorkspaceUnusable) {
 			p.forget(ws)
@@ -93,6 +96,16 @@ func (p *treesPort) Create(ctx context.Context, ws *work.Workspace, attemptID, s
 		return nil, err
 	}
 	return &treePort{Tree: t, trees: p}, nil
+}
+
+// branchOf is the branch that a run is based on; a run on a commit or a tag has none.
+func branchOf(r dispatch.TreeRequest) worktree.Ref {
+	const heads = "refs/heads/"
+	name := strings.TrimPrefix(r.BaseRef, heads)
+	if name == "" || name == r.BaseCommit || strings.HasPrefix(name, "refs/") {
+		return worktree.Ref{}
+	}
+	return worktree.Ref{Name: heads + name, Commit: r.BaseCommit}
 }
 
 // Sealed is the attempt's own tree where it is still there, else a fresh one of the kept commit. With no

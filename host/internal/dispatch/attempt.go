@@ -213,8 +213,12 @@ func (a *drive) execute(ctx, record context.Context) ending {
 
 // prepare makes tree, journal and process. On error nothing of it is alive.
 func (a *drive) prepare(ctx context.Context) error {
-	var err error
-	if a.tree, err = a.d.opt.Trees.Create(ctx, a.ws, a.at.ID, a.at.Start); err != nil {
+	run, err := a.d.opt.Record.Run(ctx, a.at.RunID)
+	if err != nil {
+		return err
+	}
+	r := TreeRequest{AttemptID: a.at.ID, Start: a.at.Start, BaseRef: run.Base, BaseCommit: run.BaseCommit}
+	if a.tree, err = a.d.opt.Trees.Create(ctx, a.ws, r); err != nil {
 		return fmt.Errorf("make tree: %w", err)
 	}
 	if a.journal, err = a.d.opt.Journals.Create(a.at.ID, a.outputLimit()); err != nil {

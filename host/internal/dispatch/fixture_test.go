@@ -128,11 +128,11 @@ func (s *scriptedTrees) Resolve(context.Context, *work.Workspace, string) (strin
 	return "base", nil
 }
 
-func (s *scriptedTrees) Create(_ context.Context, _ *work.Workspace, id, start string) (dispatch.Tree, error) {
+func (s *scriptedTrees) Create(_ context.Context, _ *work.Workspace, r dispatch.TreeRequest) (dispatch.Tree, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.made = append(s.made, start)
-	return &scriptedTree{s: s, id: id, start: start}, s.fail
+	s.made = append(s.made, r.Start)
+	return &scriptedTree{s: s, id: r.AttemptID, start: r.Start}, s.fail
 }
 
 func (s *scriptedTrees) Sealed(_ context.Context, _ *work.Workspace, id, commit string) (dispatch.Tree, error) {

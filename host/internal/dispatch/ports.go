@@ -33,9 +33,16 @@ type Record interface {
 // Trees makes and captures attempt trees.
 type Trees interface {
 	Resolve(ctx context.Context, ws *work.Workspace, ref string) (commit string, err error)
-	Create(ctx context.Context, ws *work.Workspace, attemptID, start string) (Tree, error)
+	Create(ctx context.Context, ws *work.Workspace, r TreeRequest) (Tree, error)
 	// Sealed is the tree of an ended attempt at its kept commit, for gates that are evaluated later.
 	Sealed(ctx context.Context, ws *work.Workspace, attemptID, commit string) (Tree, error)
+}
+
+// TreeRequest asks for an attempt's tree. BaseRef and BaseCommit are the run's, for the executor's git to
+// know where the work comes from.
+type TreeRequest struct {
+	AttemptID, Start    string
+	BaseRef, BaseCommit string
 }
 
 // Tree is one attempt's tree.
