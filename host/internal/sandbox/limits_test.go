@@ -2,8 +2,10 @@ package sandbox_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -170,4 +172,63 @@ func TestTheVectorSaysHowLimitsAreHeld(t *testing.T) {
 		l.CPUs != 1 || l.CPUTimeMS != 60000 || len(e.Shortfall) != 0 || !e.Verified["limits_held"] {
 		t.Errorf("limits: %+v, shortfall %q", l, e.Shortfall)
 	}
+}
+
+// BenchmarkIdleWatch is what an idle launch with every limit costs: the share of a processor that PID 1
+// takes over two seconds.
+func BenchmarkIdleWatch(b *testing.B) {
+	dir := b.TempDir()
+	tree := dir + "/tree"
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	box, err := sandbox.New(sandbox.Options{Launcher: os.Getenv(launcherVariable), StateDir: dir, Home: dir})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer box.Close()
+	p, err := box.Launch(b.Context(), sandbox.Request{
+		Policy: limited(func(p *work.SandboxPolicy) {
+			p.Memory, p.Disk, p.CPUTime = 1<<30, 1<<30, time.Hour
+		}),
+		Path: "/bin/sleep", Argv: []string{"sleep", "1000"}, Tree: sandbox.Tree{Path: tree, Mode: sandbox.TreeWritable},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const span = 2 * time.Second
+	<-time.After(span) // what the start and the first look cost is not idling
+	begun := processorTime(b, p.PID())
+	n := 0
+	for b.Loop() {
+		<-time.After(span)
+		n++
+	}
+	used := processorTime(b, p.PID()) - begun
+	b.ReportMetric(100*float64(used)/float64(n)/float64(span), "%/processor")
+	if _, err := p.Kill(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// processorTime is what all threads of a process ran.
+func processorTime(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	names, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(names) == 0 {
+		b.Fatalf("%d threads, %v", len(names), err)
+	}
+	var total time.Duration
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var ran int64
+		if _, err := fmt.Sscan(string(text), &ran); err != nil {
+			b.Fatal(err)
+		}
+		total += time.Duration(ran)
+	}
+	return total
 }
