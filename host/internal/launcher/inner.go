@@ -190,6 +190,7 @@ func becomePayload(sp *spec.Spec) error {
 			return err
 		}
 	}
+	unix.CloseOnExec(spec.ControlFD) // its end tells the supervisor that the payload runs
 	if err := unix.Chdir(sp.Dir); err != nil {
 		return fmt.Errorf("enter %s: %w", sp.Dir, err)
 	}
