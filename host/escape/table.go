@@ -17,19 +17,20 @@ import (
 
 // line is one row of the table and one line of the JSON file.
 type line struct {
-	Probe   string `json:"probe"`
-	Name    string `json:"name"`
-	Layer   string `json:"layer"`
-	Claimed string `json:"claimed_from"` // the lowest level that claims the refusal
-	Level   string `json:"level"`
-	Backend string `json:"backend"`
-	Refused bool   `json:"refused"`
-	Broken  bool   `json:"broken,omitempty"`
-	Detail  string `json:"detail"`
-	Feed    string `json:"feed,omitempty"`    // what the kernel reported
-	Control string `json:"control"`           // how the probe is known to work
-	Proof   string `json:"proof"`             // "open", "differs", "reported", "plain" or "none"
-	Without string `json:"without,omitempty"` // the layers left out in the control
+	Probe    string `json:"probe"`
+	Name     string `json:"name"`
+	Layer    string `json:"layer"`
+	Claimed  string `json:"claimed_from"` // the lowest level that claims the refusal
+	Level    string `json:"level"`
+	Backend  string `json:"backend"`
+	Refused  bool   `json:"refused"`
+	Broken   bool   `json:"broken,omitempty"`
+	Detail   string `json:"detail"`
+	Feed     string `json:"feed,omitempty"`     // what the kernel reported
+	Control  string `json:"control"`            // how the probe is known to work
+	Proof    string `json:"proof"`              // "open", "differs", "reported", "plain" or "none"
+	Without  string `json:"without,omitempty"`  // the layers left out in the control
+	Excepted string `json:"excepted,omitempty"` // why this back-end does not refuse it, although the level does
 }
 
 // Proofs, strongest first.
@@ -50,6 +51,7 @@ func (g *rig) try(p *catalogue.Probe, plainToo bool) (line, error) {
 	l := line{Probe: p.ID, Name: p.Title, Layer: p.Layer, Claimed: p.Level, Level: g.level, Backend: g.backend,
 		Refused: r.refused(), Broken: r.broken(), Detail: r.detail(), Feed: named(r.reported), Without: strings.Join(p.Walls, ",")}
 	if !l.Refused {
+		l.Excepted = exceptions(g.backend)[p.ID]
 		return l, nil // there is nothing to prove
 	}
 	return l, g.control(p, r, &l, plainToo)
@@ -140,6 +142,8 @@ func printTable(out io.Writer, g *rig, lines []line) (int, error) {
 		switch {
 		case l.Broken:
 			word, bad = "BROKEN", bad+1
+		case !l.Refused && l.Excepted != "":
+			word = "excepted"
 		case !l.Refused && l.claimed():
 			word, bad = "THROUGH", bad+1
 		case !l.Refused:
@@ -174,6 +178,8 @@ func control(l *line) string {
 		return "without a sandbox: " + clip(l.Control, 60)
 	case proofDiffers:
 		return "otherwise: " + clip(l.Control, 60)
+	case "":
+		return l.Excepted
 	}
 	return clip(l.Control, 90)
 }

@@ -145,7 +145,7 @@ func (w *world) makeShadow() error {
 	for name, text := range map[string]string{
 		t.Shadow + "/objects/info/alternates": objects + "\n",
 		t.Shadow + "/HEAD":                    head + "\n",
-		t.Shadow + "/config":                  "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\thooksPath = /dev/null\n[user]\n\tname = n\n\temail = e\n",
+		t.Shadow + "/config":                  "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\thooksPath = /dev/null\n[repack]\n\tupdateServerInfo = false\n[gc]\n\twriteCommitGraph = false\n[user]\n\tname = n\n\temail = e\n",
 		t.Shadow + "/hooks/.keep":             "",
 		t.Tree + "/.git":                      "gitdir: " + t.Shadow + "\n",
 	} {

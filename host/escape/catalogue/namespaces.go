@@ -153,9 +153,9 @@ func unmountCover(t *Target) Outcome {
 }
 
 func walkOut(t *Target) Outcome {
-	fd, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return broken("%v", err)
+		return refused(err)
 	}
 	defer unix.Close(fd)
 	if err := unix.Chroot(t.Tree); err != nil {
