@@ -30,10 +30,11 @@ const (
 )
 
 // shadowConfig keeps git inside to what a plain repository does: no hooks, no monitor, no conversion of
-// bytes, no collecting in the background, and somebody to commit as.
+// bytes, no collecting in the background, and somebody to commit as. A repack must not write objects/info,
+// which is read-only inside.
 const shadowConfig = "[core]\n\trepositoryformatversion = %d\n\tbare = false\n\tfilemode = true\n\tsymlinks = true\n" +
 	"\tignorecase = false\n\tlogallrefupdates = true\n\thooksPath = /dev/null\n\tfsmonitor = false\n\tautocrlf = false\n" +
-	"[user]\n\tname = executor\n\temail = executor@localhost\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n" +
+	"[user]\n\tname = executor\n\temail = executor@localhost\n[gc]\n\tauto = 0\n\twriteCommitGraph = false\n[repack]\n\tupdateServerInfo = false\n[maintenance]\n\tauto = false\n" +
 	"[submodule]\n\trecurse = false\n[commit]\n\tgpgSign = false\n[advice]\n\tdetachedHead = false\n"
 
 // shadowAttributes undo what could change bytes between the tree and a commit made inside, so that it
