@@ -200,6 +200,13 @@ func etcOnHost() []spec.Mount {
 
 // tidy removes the private directories of a launch that is over.
 func (pl *plan) tidy() error {
+	if pl.group != nil {
+		return errors.Join(pl.group.remove(), pl.tidyPrivate())
+	}
+	return pl.tidyPrivate()
+}
+
+func (pl *plan) tidyPrivate() error {
 	if pl.private == "" || os.RemoveAll(pl.private) == nil {
 		return nil
 	}

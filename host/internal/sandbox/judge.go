@@ -137,6 +137,7 @@ func (s *Sandbox) vector(pl *plan, rep *spec.Report) spec.Enforced {
 	e.Limits.FileSize = rep.Limits.FileSize
 	e.Limits.Tmp = pl.spec.Scratch
 	recordWatched(&e, rep.Limits)
+	pl.group.record(&e)
 	describe(&e, pl, rep)
 	return e
 }

@@ -5,6 +5,7 @@ import "github.com/drawspan/drawspan/host/internal/sandbox/spec"
 // Ways in which a limit of the launch as a whole is held.
 const (
 	limitWatched = "watched" // sampled by the launcher, which ends the launch
+	limitCgroup  = "cgroup"  // by the kernel
 )
 
 // limitsMissing names the declared limits that the launcher did not say it holds.

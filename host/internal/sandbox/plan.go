@@ -39,7 +39,8 @@ type plan struct {
 	notes           []string // what was asked for and is not given
 	unmet           []string // the same, where the policy declares it: a shortfall
 	wrapper         *bubblewrap
-	private         string // the directory of this launch, where it has no view; tidy removes it
+	group           *cgroup // nil where limits are watched; tidy removes it
+	private         string  // the directory of this launch, where it has no view; tidy removes it
 }
 
 // planner collects the mounts of one plan.

@@ -35,6 +35,7 @@ type Process struct {
 	done        chan struct{}
 	onHost      bool         // there is no namespace: the launcher must live to end what it started
 	tidy        func() error // removes what the launch had on disk
+	group       *cgroup      // of this launch, nil without
 	first       *leader      // PID 1 of the namespace, where it is not the daemon's own child
 
 	enforced   spec.Enforced
@@ -159,6 +160,7 @@ func (p *Process) watch(log hclog.Logger) {
 		log.Error("wait for the sandbox launcher", "error", err)
 	}
 	p.settle(ended)
+	p.blame()
 	if err := p.tidy(); err != nil {
 		log.Error("remove the launch's private directories", "error", err)
 	}
@@ -225,6 +227,16 @@ func (p *Process) exceed(x Exceeded) {
 		return
 	}
 	p.kill()
+}
+
+// blame asks the kernel whether it was the one that killed.
+func (p *Process) blame() {
+	if p.group == nil {
+		return
+	}
+	if x := p.group.exceeded(); x != nil {
+		p.exceed(*x)
+	}
 }
 
 func printable(text string) string {

@@ -28,6 +28,7 @@ type Sandbox struct {
 	log      hclog.Logger
 	launcher *pinned
 	spawner  *spawner
+	groups   *cgroups // nil where none is delegated
 	ground   *ground
 	system   []spec.Mount
 	stateDir string // without symlinks
@@ -61,6 +62,9 @@ func New(o Options) (*Sandbox, error) {
 	if s.ground, err = prepareGround(stateDir, s.home); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the sandbox's files: %w", err), s.launcher.close())
 	}
+	if s.groups, err = ownCgroups("/proc/self"); err != nil {
+		s.log.Debug("limits of memory are watched", "why", err)
+	}
 	if s.spawner, err = startSpawner(s.launcher); err != nil {
 		s.log.Warn("launches are slower than they could be", "error", err)
 		s.spawner = &spawner{}
@@ -81,6 +85,7 @@ func (s *Sandbox) Launch(ctx context.Context, r Request) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.group(pl)
 	p, err := s.spawn(pl, r)
 	if err != nil {
 		return nil, errors.Join(err, pl.tidy())

@@ -16,7 +16,7 @@ type starter func(files []*os.File) (*os.Process, error)
 
 // spawn starts the launcher in its new namespaces. It waits for its specification.
 func (s *Sandbox) spawn(pl *plan, r Request) (*Process, error) {
-	if pl.spec.Backend == spec.Native && pl.spec.Network != spec.NetworkHost && s.without == 0 {
+	if pl.group == nil && pl.spec.Backend == spec.Native && pl.spec.Network != spec.NetworkHost && s.without == 0 {
 		p, err := s.spawnBy(s.spawner.start, pl, r)
 		if err == nil {
 			return p, nil
@@ -31,7 +31,7 @@ func (s *Sandbox) spawn(pl *plan, r Request) (*Process, error) {
 // starter starts a launcher without a spawner.
 func (s *Sandbox) starter(pl *plan) starter {
 	return func(files []*os.File) (*os.Process, error) {
-		process, err := os.StartProcess(s.launcher.path(), []string{"drawspan-sandbox"}, &os.ProcAttr{
+		process, err := pl.group.startIn(s.launcher.path(), []string{"drawspan-sandbox"}, &os.ProcAttr{
 			Dir: "/", Env: spec.LauncherEnv(), Files: files, Sys: attributes(pl, s.without),
 		})
 		if err != nil {
@@ -71,7 +71,7 @@ func (s *Sandbox) spawnBy(start starter, pl *plan, r Request) (*Process, error) 
 	}
 	return &Process{
 		os: process, control: ours, lastWords: last, onViolation: r.OnViolation, onExceeded: r.OnExceeded, onListener: r.OnListener,
-		done: make(chan struct{}), onHost: onHost(pl.spec.Backend), tidy: pl.tidy,
+		done: make(chan struct{}), onHost: onHost(pl.spec.Backend), tidy: pl.tidy, group: pl.group,
 	}, nil
 }
 
