@@ -270,7 +270,19 @@ func findLeader(info *os.File) (*leader, error) {
 
 // kill ends the namespace.
 func (l *leader) kill() {
-	_ = unix.PidfdSendSignal(int(l.fd.Fd()), unix.SIGKILL, nil, 0) // already dead is what is wanted
+	// Already dead is what is wanted, and so is closed: wait saw the end.
+	_ = l.borrow(func(fd int) error { return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) })
+}
+
+// borrow keeps the descriptor open while it is used.
+func (l *leader) borrow(use func(fd int) error) error {
+	raw, err := l.fd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var used error
+	err = raw.Control(func(fd uintptr) { used = use(int(fd)) })
+	return errors.Join(err, used)
 }
 
 // wait returns when the kernel reports the end of the first process, which is when its namespace is empty.
@@ -280,10 +292,12 @@ func (l *leader) wait() error {
 		return nil
 	}
 	defer l.fd.Close()
-	fds := []unix.PollFd{{Fd: int32(l.fd.Fd()), Events: unix.POLLIN}}
-	for {
-		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
-			return err
+	return l.borrow(func(fd int) error {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for {
+			if _, err := unix.Poll(fds, -1); err != unix.EINTR {
+				return err
+			}
 		}
-	}
+	})
 }

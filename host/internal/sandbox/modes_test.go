@@ -59,7 +59,7 @@ func fchmodReading(name string) error {
 
 // Landlock does not know modes and times, so who owns a file could change them anywhere: the operator's keys,
 // the daemon's files, the tree that is judged.
-func TestS30_WithLandlockAloneModesAndTimesChangeOnlyWhereItIsWritable(t *testing.T) {
+func TestS30_LandlockAloneKeepsModesAndTimes(t *testing.T) {
 	f := newFixture(t)
 	x := outsideWorld(t, f)
 	judged := write(t, filepath.Join(f.tree, "judged"), "text")

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/drawspan/drawspan/host/fault"
 )
@@ -101,13 +100,9 @@ func refuse(t *testing.T, b *bench, head string, pack []byte, r ImportRequest) e
 	t.Helper()
 	mirror, origin := objectFiles(t, b.w.mirror.dir), objectFiles(t, filepath.Join(b.root, ".git"))
 	refs := run(t, b.root, "for-each-ref")
-	began := time.Now()
 	got, err := takeFrom(t, b.tree, append([]byte(head+"\n"), pack...), r)
 	if err == nil || got != (Imported{}) {
 		t.Errorf("taken over: %+v", got)
-	}
-	if d := time.Since(began); d > 30*time.Second {
-		t.Errorf("refused only after %s", d)
 	}
 	same(t, "mirror's objects", objectFiles(t, b.w.mirror.dir), mirror)
 	same(t, "operator's objects", objectFiles(t, filepath.Join(b.root, ".git")), origin)
@@ -294,16 +289,13 @@ func TestF33_PacksWithoutEndAreCutOff(t *testing.T) {
 	}
 }
 
-// Two gigabytes of zeros in two megabytes, in a file that is no larger than allowed, many times over: the
+// Many megabytes of zeros in a few kilobytes, in a file that is no larger than allowed, many times over: the
 // sum is bounded too.
 func TestF33_APackThatUnfoldsToTooMuchIsCutOff(t *testing.T) {
-	if testing.Short() {
-		t.Skip("inflates four gigabytes")
-	}
 	b := newBench(t, map[string]string{"a": "1\n"})
-	one := append(packHead(packBlob, 1<<30), deflate(make([]byte, 1<<30))...)
+	one := append(packHead(packBlob, 16<<20), deflate(make([]byte, 16<<20))...)
 	pack := packed(5, one, one, one, one, one)
-	err := refuse(t, b, strings.Repeat("12", 20), pack, ImportRequest{})
+	err := refuse(t, b, strings.Repeat("12", 20), pack, ImportRequest{MaxInflated: 64 << 20})
 	wantCode(t, err, fault.TooLarge)
 }
 

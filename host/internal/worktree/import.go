@@ -38,12 +38,13 @@ const (
 
 // ImportRequest asks for the commits that an executor made to be taken over.
 type ImportRequest struct {
-	Head       string    // full id, as ReadExport gave it
-	Pack       io.Reader // as ReadExport gave it; whoever feeds it ends when ctx does
-	Withhold   []string  // paths that the commits may not touch, besides the provisioned ones
-	MaxBytes   int64     // of the pack; 0: 256 MiB
-	MaxObjects int       // 0: 200,000
-	MaxCommits int       // 0: 10,000
+	Head        string    // full id, as ReadExport gave it
+	Pack        io.Reader // as ReadExport gave it; whoever feeds it ends when ctx does
+	Withhold    []string  // paths that the commits may not touch, besides the provisioned ones
+	MaxBytes    int64     // of the pack; 0: 256 MiB
+	MaxInflated int64     // bytes that the pack unfolds to; 0: 4 GiB
+	MaxObjects  int       // 0: 200,000
+	MaxCommits  int       // 0: 10,000
 }
 
 // Imported is what was taken over. It is meaningful as soon as Ref is not empty, even beside an error: then
@@ -87,6 +88,9 @@ func (t *Tree) Import(ctx context.Context, r ImportRequest) (Imported, error) {
 	}
 	if r.MaxBytes <= 0 {
 		r.MaxBytes = importBytes
+	}
+	if r.MaxInflated <= 0 {
+		r.MaxInflated = importInflated
 	}
 	if r.MaxObjects <= 0 {
 		r.MaxObjects = importObjects
@@ -164,7 +168,7 @@ func (i *importing) unpack(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // the reader then fails, which is reported
 		defer stop()
 	}
-	bounds := packBounds{bytes: i.r.MaxBytes, objects: i.r.MaxObjects, inflated: importInflated, wide: i.repo.sha256}
+	bounds := packBounds{bytes: i.r.MaxBytes, objects: i.r.MaxObjects, inflated: i.r.MaxInflated, wide: i.repo.sha256}
 	run := i.call("index-pack", "--stdin", "--strict=badFilemode=error,gitmodulesParse=error", "--threads=1",
 		"--max-input-size="+strconv.FormatInt(i.r.MaxBytes, 10))
 	run.feed = func(w io.Writer) error { return scanPack(w, i.r.Pack, bounds) }
