@@ -160,7 +160,7 @@ func TestF2_InTheSandboxAPluginHasOnlyWhatIsItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := []string{"DRAWSPAN_PLUGIN", "PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR", "HOME", "PATH", "TMPDIR"}
+	known := []string{"DRAWSPAN_PLUGIN", "PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR", "HOME", "PATH", "TMPDIR", "GIT_CONFIG_NOSYSTEM"}
 	for _, pair := range strings.Split(r.Summary, "\n") {
 		if key, _, _ := strings.Cut(pair, "="); !slices.Contains(known, key) {
 			t.Errorf("the plugin has %q", pair)

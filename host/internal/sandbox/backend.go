@@ -116,13 +116,13 @@ func (p *planner) makePrivate() error {
 // flattenLayers makes throw-away layers read-only. A tool that insists on writing to its cache is told of an
 // empty one of this launch.
 func (p *planner) flattenLayers() error {
-	kept := p.spec.Mounts[:0]
+	kept := make([]spec.Mount, 0, 2*len(p.spec.Mounts)) // not in place: one mount may become two
 	for _, m := range p.spec.Mounts {
 		if m.Mode != spec.Overlay {
 			kept = append(kept, m)
 			continue
 		}
-		if !m.Tree {
+		if !m.Tree && !m.Git {
 			empty, err := os.MkdirTemp(p.private, "cache-")
 			if err != nil {
 				return err

@@ -15,7 +15,8 @@ const defaultPath = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbi
 // environment is the payload's: what the request says, then the policy's variables, then those of its
 // toolchains, then the defaults. Nothing comes from the daemon's own environment.
 func environment(r Request) []string {
-	vars := map[string]string{"HOME": insideHome, "PATH": defaultPath, "TMPDIR": "/tmp"}
+	// There is no /etc/gitconfig inside, and git gives up over one that it is not allowed to read.
+	vars := map[string]string{"HOME": insideHome, "PATH": defaultPath, "TMPDIR": "/tmp", "GIT_CONFIG_NOSYSTEM": "1"}
 	for _, t := range r.Policy.Toolchains {
 		maps.Copy(vars, t.Env)
 	}

@@ -375,3 +375,30 @@ func traceMe() int {
 	}
 	return 0
 }
+
+func TestGitWorksUnderEachBackEnd(t *testing.T) {
+	for backend, level := range map[string]string{"native": spec.LevelStrict, "bwrap": spec.LevelStrict, "landlock": spec.LevelGuarded} {
+		t.Run(backend, func(t *testing.T) {
+			if backend == "bwrap" && !exists("/usr/bin/bwrap") {
+				t.Skip("bubblewrap is not installed")
+			}
+			f := newFixture(t)
+			r := f.repository()
+			req := r.request(sandbox.TreeWritable)
+			req.Policy.Backend, req.Policy.Level = backend, level
+			text, end := f.script(req, "echo two >file && git commit -qam second && git log --format=%s && git status --porcelain")
+			if end.Code != 0 || text != "second\nfirst\n" {
+				t.Errorf("in a writable tree: exit %+v: %q", end, text)
+			}
+			head := f.git("--git-dir", r.shadow, "rev-parse", "HEAD")
+			req.Tree.Mode = sandbox.TreeOverlay
+			text, end = f.script(req, "git diff --exit-code HEAD && git log --format=%s")
+			if end.Code != 0 || text != "second\nfirst\n" {
+				t.Errorf("in a sealed tree: exit %+v: %q", end, text)
+			}
+			if after := f.git("--git-dir", r.shadow, "rev-parse", "HEAD"); after != head {
+				t.Errorf("a sealed tree's HEAD moved from %s to %s", head, after)
+			}
+		})
+	}
+}
