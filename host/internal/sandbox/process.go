@@ -57,7 +57,7 @@ func (p *Process) begin(ctx context.Context, s *Sandbox, pl *plan) error {
 		return fault.New(fault.TooLarge, "arguments, environment and paths of the launch exceed %d bytes", spec.MaxSpec)
 	}
 	if _, err := p.control.Write(packet); err != nil {
-		return fmt.Errorf("send the specification: %w", err)
+		return p.silence("the end of the specification", err) // it died before it read
 	}
 	buf := make([]byte, maxMessage)
 	m, listener, err := p.receiveReport(buf)
