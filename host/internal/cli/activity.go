@@ -110,7 +110,7 @@ func hostWords(kind string, d streamData) string {
 	case "host.process.leftover":
 		return "processes were left behind"
 	case "host.budget.exceeded":
-		return "the budget is exhausted"
+		return term.Line("stopped: " + firstOf(d.Reason, "the budget is exhausted"))
 	case "host.output.truncated":
 		return fmt.Sprintf("output cut at %s", bytesOf(d.Limit))
 	case "session.started":

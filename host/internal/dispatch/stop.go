@@ -225,5 +225,5 @@ func (d *Dispatcher) afterStep(ctx context.Context, runID string) {
 
 // budgetEvent is the stream's note that a limit ended the attempt.
 func budgetEvent(cause *stopCause) sdk.Event {
-	return sdk.Event{Type: sdk.EventBudgetExceeded, Data: jsonOf(map[string]string{"limit": cause.Error(), "reason": cause.reason})}
+	return sdk.Event{Type: sdk.EventBudgetExceeded, Data: jsonOf(map[string]string{"cause": cause.Error(), "reason": cause.reason})}
 }

@@ -137,7 +137,7 @@ func (s *Sandbox) overlayCheck(ctx context.Context) Check {
 
 // memoryCheck tries to make a child of this process's cgroup, which a memory limit will need.
 func memoryCheck() Check {
-	c := Check{Name: "cgroup v2", State: checkWarn, Fix: "start the daemon in a user unit with Delegate=yes"}
+	c := Check{Name: "cgroup v2", State: checkWarn, Fix: "limits of memory are watched instead; to let the kernel hold them, start the daemon in a user unit with Delegate=yes"}
 	dir, err := ownCgroup()
 	if err != nil {
 		c.Detail = err.Error()
