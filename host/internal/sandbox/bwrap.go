@@ -270,8 +270,8 @@ func findLeader(info *os.File) (*leader, error) {
 
 // kill ends the namespace.
 func (l *leader) kill() {
-	// Already dead is what is wanted, and so is closed: wait saw the end.
-	_ = l.borrow(func(fd int) error { return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) })
+	send := func(fd int) error { return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) }
+	_ = l.borrow(send) // already dead is what is wanted, and so is closed: wait saw the end
 }
 
 // borrow keeps the descriptor open while it is used.
