@@ -257,11 +257,18 @@ func (p *program) checkIoctl(refused uint32) {
 const tioclinux = 0x541c
 
 // checkPrctl lets processes believe that they hide from each other. What they hold must stay visible to
-// PID 1, which counts it; nobody else in the launch may trace.
+// PID 1, which counts it; nobody else in the launch may trace. Capabilities cannot be kept and securebits not
+// be changed, also where the launcher has no right to lock these. Nobody is told: there is nothing to keep,
+// and programs that give up privileges ask as a matter of course.
 func (p *program) checkPrctl() {
-	allowed := p.newLabel()
+	no, hide, allowed := p.newLabel(), p.newLabel(), p.newLabel()
 	p.loadArg(0)
-	p.ifEqual(unix.PR_SET_DUMPABLE, next, allowed)
+	p.ifEqual(unix.PR_SET_KEEPCAPS, no, next)
+	p.ifEqual(unix.PR_SET_SECUREBITS, no, next)
+	p.ifEqual(unix.PR_SET_DUMPABLE, hide, allowed)
+	p.mark(no)
+	p.answer(refuse)
+	p.mark(hide)
 	p.loadArg(1)
 	p.ifEqual(0, next, allowed)
 	p.answer(succeed)

@@ -108,6 +108,14 @@ func TestTheFilterDecides(t *testing.T) {
 		{"AF_ALG", unix.SYS_SOCKET, []uint64{unix.AF_ALG, unix.SOCK_SEQPACKET, 0}, tellHost},
 		{"AF_VSOCK", unix.SYS_SOCKET, []uint64{unix.AF_VSOCK, unix.SOCK_STREAM, 0}, tellHost},
 		{"AF_PACKET", unix.SYS_SOCKET, []uint64{unix.AF_PACKET, unix.SOCK_RAW, 0}, tellHost},
+		{"keeping capabilities", unix.SYS_PRCTL, []uint64{unix.PR_SET_KEEPCAPS, 1}, refuse},
+		{"giving capabilities up", unix.SYS_PRCTL, []uint64{unix.PR_SET_KEEPCAPS, 0}, refuse},
+		{"keeping capabilities with high bits", unix.SYS_PRCTL, []uint64{unix.PR_SET_KEEPCAPS | 0xdead<<32, 1}, refuse},
+		{"securebits", unix.SYS_PRCTL, []uint64{unix.PR_SET_SECUREBITS, 0}, refuse},
+		{"reading securebits", unix.SYS_PRCTL, []uint64{unix.PR_GET_SECUREBITS}, allow},
+		{"hiding", unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE, 0}, succeed},
+		{"showing itself", unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE, 1}, allow},
+		{"a name", unix.SYS_PRCTL, []uint64{unix.PR_SET_NAME}, allow},
 		{"a pair of AF_TIPC", unix.SYS_SOCKETPAIR, []uint64{unix.AF_TIPC, unix.SOCK_STREAM, 0}, tellHost},
 	} {
 		if got := m.verdict(auditArch, c.number, c.args...); got != c.want {

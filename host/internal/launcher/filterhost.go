@@ -40,10 +40,10 @@ func ownCalls() []modeCall {
 // hostFilter is what a back-end without namespaces adds; connects says that Landlock covers unix sockets.
 func hostFilter(connects bool) func(refused uint32) []rule {
 	return func(refused uint32) []rule {
-		list := append(unlockedFilter(refused), []rule{
+		list := []rule{
 			{unix.SYS_SOCKET, func(p *program) { p.checkOwnSocket(refused) }},
 			{unix.SYS_SOCKETPAIR, func(p *program) { p.checkOwnSocket(refused) }},
-		}...)
+		}
 		if !connects {
 			list = append(list,
 				rule{unix.SYS_CONNECT, func(p *program) { p.answer(refused) }},
@@ -63,22 +63,6 @@ func hostFilter(connects bool) func(refused uint32) []rule {
 		}
 		return list
 	}
-}
-
-// unlockedFilter stands in for locked securebits, where the launcher has not the right to lock them.
-func unlockedFilter(refused uint32) []rule {
-	return []rule{{unix.SYS_PRCTL, func(p *program) { p.checkUnlockedPrctl(refused) }}}
-}
-
-func (p *program) checkUnlockedPrctl(refused uint32) {
-	no, rest := p.newLabel(), p.newLabel()
-	p.loadArg(0)
-	p.ifEqual(unix.PR_SET_KEEPCAPS, no, next)
-	p.ifEqual(unix.PR_SET_SECUREBITS, no, rest)
-	p.mark(no)
-	p.answer(refused)
-	p.mark(rest)
-	p.checkPrctl()
 }
 
 // override puts rules in place of those for the same system calls.

@@ -46,11 +46,8 @@ func (b *box) filterSyscalls() error {
 
 // moreRules is what the back-end adds to the profile.
 func (b *box) moreRules() func(uint32) []rule {
-	switch b.spec.Backend {
-	case spec.Landlock:
+	if b.spec.Backend == spec.Landlock {
 		return hostFilter(b.report.Landlock >= resolveUnix)
-	case spec.Bwrap:
-		return unlockedFilter
 	}
 	return nil
 }
