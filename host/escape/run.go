@@ -20,6 +20,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/escape/catalogue"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
@@ -29,6 +30,9 @@ const (
 	processes = 96
 	openFiles = 1024
 	tmpSize   = 48 << 20
+	memoryCap = 96 << 20
+	diskCap   = 64 << 20
+	timeCap   = time.Second
 	patience  = 60 * time.Second // for one probe; it takes milliseconds
 )
 
@@ -136,20 +140,37 @@ func (g *rig) weaken(walls []string) (string, uintptr, error) {
 
 // policy is the one under trial. Layers can be left out of the native back-end alone: what a probe does
 // without them is the same for all.
-func (g *rig) policy(walls []string) *work.SandboxPolicy {
+func (g *rig) policy(p *catalogue.Probe, walls []string) *work.SandboxPolicy {
 	level, backend := g.level, g.backend
 	if len(walls) > 0 {
 		level, backend = "isolated", "native"
 	}
-	return &work.SandboxPolicy{
+	policy := &work.SandboxPolicy{
 		Name: "escape", Level: level, Backend: backend, Declared: "scripts/escape",
 		Processes: processes, OpenFiles: openFiles, FileSize: 1 << 30, Tmp: tmpSize,
 	}
+	if slices.Contains(walls, catalogue.Limits) {
+		return policy
+	}
+	switch p.Ends {
+	case spec.LimitMemory:
+		policy.Memory = memoryCap
+	case spec.LimitDisk:
+		policy.Disk = diskCap
+	case spec.LimitCPUTime:
+		policy.CPUTime = timeCap
+	}
+	return policy
+}
+
+// launcherWalls are those that the launcher leaves out, not the host.
+func launcherWalls(walls []string) []string {
+	return slices.DeleteFunc(slices.Clone(walls), catalogue.OfHost)
 }
 
 // confined runs one probe in our sandbox, without the walls.
 func (g *rig) confined(p *catalogue.Probe, walls []string) (*result, error) {
-	box, err := g.box(walls)
+	box, err := g.box(launcherWalls(walls))
 	if err != nil {
 		return nil, err
 	}
@@ -158,35 +179,64 @@ func (g *rig) confined(p *catalogue.Probe, walls []string) (*result, error) {
 		return nil, err
 	}
 	defer program.Close()
-	argv, err := g.argv(p)
+	argv, err := g.argv(p, p.Ends != "" && len(walls) == 0)
 	if err != nil {
 		return nil, err
 	}
-	out, write, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer out.Close()
 	r := &result{reported: make(map[string]int64)}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	process, err := box.Launch(ctx, sandbox.Request{
-		Policy: g.policy(walls), Tree: sandbox.Tree{Path: g.world.target.Tree, Mode: sandbox.TreeWritable}, Git: g.world.git,
-		Program: program, Argv: argv, Stdout: write, Stderr: write,
-		OnViolation: func(v sandbox.Violation) { r.reported[v.Name] += v.Count },
-	})
-	write.Close()
+	request := sandbox.Request{
+		Policy: g.policy(p, walls), Tree: sandbox.Tree{Path: g.world.target.Tree, Mode: sandbox.TreeWritable}, Git: g.world.git,
+		Program: program, Argv: argv, OnViolation: func(v sandbox.Violation) { r.reported[v.Name] += v.Count },
+	}
+	if p.Under == catalogue.Proxied && !slices.Contains(walls, catalogue.Listener) {
+		end, err := g.outlet(&request, slices.Contains(walls, catalogue.Egress))
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+	}
+	text, end, err := g.launch(box, request, g.reader(p, walls))
 	if err != nil {
 		return nil, fmt.Errorf("probe %s: %w", p.ID, err)
 	}
-	text, err := g.collect(ctx, process, out)
-	if err != nil {
-		return nil, err
-	}
-	end := process.Exit()
 	r.signal = end.Signal
 	r.read(text, end.Lost)
+	if p.Ends != "" && len(walls) == 0 {
+		r.judgeEnd(p.Ends, end.Exceeded)
+	}
 	return r, g.inspect(r)
+}
+
+// launch runs a program in a sandbox to its end, and gives what its reader kept of what it wrote.
+func (g *rig) launch(box *sandbox.Sandbox, request sandbox.Request, reader func(context.Context, *sandbox.Process, *os.File) ([]byte, error)) ([]byte, sandbox.Exit, error) {
+	out, write, err := os.Pipe()
+	if err != nil {
+		return nil, sandbox.Exit{}, err
+	}
+	defer out.Close()
+	request.Stdout, request.Stderr = write, write
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	process, err := box.Launch(ctx, request)
+	write.Close()
+	if err != nil {
+		return nil, sandbox.Exit{}, err
+	}
+	text, err := reader(ctx, process, out)
+	if err != nil {
+		return nil, sandbox.Exit{}, err
+	}
+	return text, process.Exit(), nil
+}
+
+// judgeEnd is for a probe that must be ended: that it was refused something by itself is not enough.
+func (r *result) judgeEnd(limit string, x *sandbox.Exceeded) {
+	switch {
+	case x != nil && x.Limit == limit:
+		r.outcome = catalogue.Outcome{Claim: catalogue.Refused, Detail: fmt.Sprintf("ended: %s, %d of %d", x.Limit, x.Used, x.Cap)}
+	case r.outcome.Claim != catalogue.Broken:
+		r.outcome.Claim, r.outcome.Detail = catalogue.Through, r.outcome.Detail+", and the launch was not ended"
+	}
 }
 
 // sealed is the probe as a plugin would be: a copy in memory that nobody can change.
@@ -235,8 +285,10 @@ func (g *rig) collect(ctx context.Context, process *sandbox.Process, out *os.Fil
 	return text, nil
 }
 
-func (g *rig) argv(p *catalogue.Probe) ([]string, error) {
-	target, err := json.Marshal(g.world.target)
+func (g *rig) argv(p *catalogue.Probe, held bool) ([]string, error) {
+	t := g.world.target
+	t.Held = held
+	target, err := json.Marshal(t)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +297,7 @@ func (g *rig) argv(p *catalogue.Probe) ([]string, error) {
 
 // plain runs one probe as this user, in front of it whatever another sandbox needs.
 func (g *rig) plain(p *catalogue.Probe, wrap func(w *world, argv []string) *exec.Cmd) (*result, error) {
-	argv, err := g.argv(p)
+	argv, err := g.argv(p, false)
 	if err != nil {
 		return nil, err
 	}
@@ -301,7 +353,7 @@ func (g *rig) inspect(r *result) error {
 	if err != nil {
 		return err
 	}
-	r.changes = append(w.changes(now), w.visitors()...)
+	r.changes = append(append(r.changes, w.changes(now)...), append(w.visitors(), w.sites.taken()...)...)
 	spoilt := false
 	for _, o := range w.kernel {
 		if err := o.intact(); err != nil {

@@ -44,6 +44,9 @@ const (
 
 // try runs one probe inside, and its controls.
 func (g *rig) try(p *catalogue.Probe, plainToo bool) (line, error) {
+	if why := cannot(g.backend, p); why != "" {
+		return line{Probe: p.ID, Name: p.Title, Layer: p.Layer, Claimed: p.Level, Level: g.level, Backend: g.backend, Detail: "not run", Excepted: why}, nil
+	}
 	r, err := g.confined(p, nil)
 	if err != nil {
 		return line{}, err
@@ -134,8 +137,8 @@ func (l *line) claimed() bool { return spec.AtLeast(l.Level, l.Claimed) }
 
 func printTable(out io.Writer, g *rig, lines []line) (int, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-4s %-62s %-12s %-9s %-8s %s\n", "#", "probe", "layer", "from", "", "inside | control")
-	bad, refusedCount, unproved := 0, 0, 0
+	fmt.Fprintf(&b, "%-4s %-62s %-12s %-9s %-9s %s\n", "#", "probe", "layer", "from", "", "inside | control")
+	bad, refusedCount, unproved, unclaimed, lower := 0, 0, 0, 0, 0
 	proofs := make(map[string]int)
 	for _, l := range lines {
 		word := "refused"
@@ -143,11 +146,11 @@ func printTable(out io.Writer, g *rig, lines []line) (int, error) {
 		case l.Broken:
 			word, bad = "BROKEN", bad+1
 		case !l.Refused && l.Excepted != "":
-			word = "excepted"
+			word, unclaimed = "unclaimed", unclaimed+1
 		case !l.Refused && l.claimed():
 			word, bad = "THROUGH", bad+1
 		case !l.Refused:
-			word = "through"
+			word, lower = "through", lower+1
 		default:
 			refusedCount++
 			proofs[l.Proof]++
@@ -155,10 +158,10 @@ func printTable(out io.Writer, g *rig, lines []line) (int, error) {
 		if l.Proof == proofNone {
 			unproved++
 		}
-		fmt.Fprintf(&b, "%-4s %-62s %-12s %-9s %-8s %s | %s\n", l.Probe, clip(l.Name, 62), l.Layer, l.Claimed, word, clip(l.Detail, 60), control(&l))
+		fmt.Fprintf(&b, "%-4s %-62s %-12s %-9s %-9s %s | %s\n", l.Probe, clip(l.Name, 62), l.Layer, l.Claimed, word, clip(l.Detail, 60), control(&l))
 	}
-	fmt.Fprintf(&b, "\n%d of %d refused at level %s, back-end %s; %d let through that the level claims, or broken\n",
-		refusedCount, len(lines), g.level, g.backend, bad)
+	fmt.Fprintf(&b, "\n%d of %d refused at level %s, back-end %s; %d let through that the level claims, or broken; %d not claimed by the back-end, %d claimed by higher levels only\n",
+		refusedCount, len(lines), g.level, g.backend, bad, unclaimed, lower)
 	fmt.Fprintf(&b, "controls: %d get through without the layer, %d without any sandbox, %d named by the kernel's feed, %d answer differently, %d not provable here\n",
 		proofs[proofOpen], proofs[proofPlain], proofs[proofReported], proofs[proofDiffers], unproved)
 	if _, err := io.WriteString(out, b.String()); err != nil {

@@ -32,6 +32,7 @@ type world struct {
 	git     *sandbox.Git
 	before  picture
 	servers []*server
+	sites   *sites
 	kernel  []object
 	victim  *exec.Cmd
 	tmp     []string // files that are not below outer
@@ -61,7 +62,7 @@ func newWorld(probe string) (*world, error) {
 		Queue: mark, Key: 0x45534300 ^ int(id[0])<<16 ^ int(id[1])<<8 ^ int(id[2]), Leaked: []int{leakedDir, leakedFile},
 		Forks: forks, TmpBytes: 4 * tmpSize, LAN: ownAddress(),
 	}
-	for _, step := range []func() error{w.makeFiles, w.makeRepository, w.makeShadow, w.makeShared, w.makeServers, w.makeObjects,
+	for _, step := range []func() error{w.makeFiles, w.makeRepository, w.makeShadow, w.makeShared, w.makeServers, w.makeSites, w.makeObjects,
 		func() error { return w.startVictim(probe) }, w.leak, w.addKey} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, w.close())
@@ -162,6 +163,11 @@ func (w *world) makeShadow() error {
 	return err
 }
 
+func (w *world) makeSites() (err error) {
+	w.sites, err = newSites(w.secret)
+	return err
+}
+
 // makeShared puts canaries where everybody may write.
 func (w *world) makeShared() error {
 	for _, c := range []struct {
@@ -241,6 +247,9 @@ func (w *world) close() error {
 	if w.victim != nil && w.victim.Process != nil {
 		_ = w.victim.Process.Kill() // a probe may have ended it
 		_ = w.victim.Wait()         // by that signal
+	}
+	if w.sites != nil {
+		all = append(all, w.sites.close())
 	}
 	for _, s := range w.servers {
 		all = append(all, unix.Close(s.fd))

@@ -31,6 +31,26 @@ const (
 	Env      = "env"
 	End      = "lifecycle" // the death of everything with the launch
 	Host     = "host"      // what the host does afterwards
+	Egress   = "egress"    // the proxy's rules
+	Listener = "listener"  // that the proxy's port is taken before the program starts
+)
+
+// OfHost reports that a layer is the host's, not the launcher's.
+func OfHost(layer string) bool { return layer == Host || layer == Egress || layer == Listener }
+
+// What a probe needs beside the ordinary policy, as in Probe.Under.
+const (
+	Proxied = "proxy"   // a network of one proxy
+	Flooded = "flood"   // somebody who reads what it writes
+	Handled = "handled" // a tree and a git directory that the host takes over afterwards
+)
+
+// Limits of a launch as a whole, as in Probe.Ends.
+const (
+	processLimit = "processes"
+	memoryLimit  = "memory"
+	diskLimit    = "disk"
+	timeLimit    = "cpu_time"
 )
 
 // Levels that claim a refusal.
@@ -57,6 +77,8 @@ type Probe struct {
 	Walls []string // every layer that stands in the way: left out together, the probe gets through
 	Where int
 	Note  string // why it may not be provable
+	Under string // what it needs beside the ordinary policy
+	Ends  string // the limit that the launch must be ended for
 
 	try func(*Target) Outcome
 }
@@ -101,14 +123,14 @@ type Target struct {
 	Leaked   []int  `json:"leaked"` // descriptors that were open when the sandbox was started
 	Forks    int    `json:"forks"`  // more processes than are allowed
 	TmpBytes int64  `json:"tmp_bytes"`
-	Listen   bool   `json:"listen"` // the network is a proxy
+	Held     bool   `json:"held"` // going over a limit ends the launch
 }
 
 // All is the catalogue, in its order.
 func All() []Probe {
 	all := slices.Concat(files(), procfs(), descriptors(), gitdir(), network(), families(), namespaces(),
 		tracing(), privileges(), calls(), machine(), ipc(), environment(), exhaustion(), lifecycle(),
-		newer())
+		newer(), proxied())
 	slices.SortStableFunc(all, func(a, b Probe) int { return compareIDs(a.ID, b.ID) })
 	return all
 }

@@ -49,7 +49,7 @@ func findVariables(names ...string) func(*Target) Outcome {
 func exhaustion() []Probe {
 	limits := []string{Limits}
 	return []Probe{
-		{ID: "61", Title: "fork bomb", Layer: Limits, Level: guarded, Walls: limits, try: forkBomb},
+		{ID: "61", Title: "fork bomb", Layer: Limits, Level: guarded, Walls: limits, Ends: processLimit, try: forkBomb},
 		{ID: "61b", Title: "fill /tmp", Layer: View, Level: isolated, Walls: []string{View, Landlock, Limits}, try: fillTmp},
 		{ID: "61c", Title: "use up the inodes of /tmp", Layer: View, Level: isolated, Walls: []string{View, Landlock, Limits}, try: fillInodes},
 		{ID: "61d", Title: "make a file of 1 TiB", Layer: Limits, Level: guarded, Walls: limits, try: hugeFile},
@@ -69,6 +69,11 @@ func exhaustion() []Probe {
 		{ID: "61n", Title: "fill /dev/shm", Layer: View, Level: isolated, Walls: []string{View, Landlock, Limits}, try: fillShm},
 		{ID: "61o", Title: "protect itself from the memory killer", Layer: Caps, Level: isolated, Walls: []string{Caps}, try: oomScore,
 			Note: "it asks for a privilege of the first user namespace"},
+		{ID: "62", Where: OursOnly, Title: "memory bomb", Layer: Limits, Level: guarded, Walls: limits, Ends: memoryLimit, try: memoryBomb},
+		{ID: "62b", Where: OursOnly, Title: "fill the disk through the tree", Layer: Limits, Level: guarded, Walls: limits, Ends: diskLimit, try: diskBomb},
+		{ID: "62c", Where: OursOnly, Title: "burn processor time", Layer: Limits, Level: guarded, Walls: limits, Ends: timeLimit, try: burn},
+		{ID: "66", Where: OursOnly, Title: "flood stdout and stderr with a line without an end", Layer: Host, Level: guarded, Walls: []string{Host},
+			Under: Flooded, try: flood},
 		{ID: "61p", Title: "fill pipes beyond the user's share", Layer: Limits, Level: guarded, Walls: limits, try: bigPipe},
 	}
 }
@@ -85,11 +90,19 @@ func forkBomb(t *Target) Outcome {
 	for range t.Forks {
 		pid, err := syscall.ForkExec("/bin/sleep", []string{"sleep", "60"}, &syscall.ProcAttr{})
 		if err != nil {
+			awaitEnd(t)
 			return no("%s after %d", name(err), len(pids))
 		}
 		pids = append(pids, pid)
 	}
 	return through("%d processes", len(pids))
+}
+
+// awaitEnd gives the launcher time to see that the launch is over a limit.
+func awaitEnd(t *Target) {
+	if t.Held {
+		time.Sleep(5 * time.Second)
+	}
 }
 
 func fillTmp(t *Target) Outcome { return fill("/tmp/fill-"+t.Mark, t.TmpBytes) }
@@ -252,6 +265,74 @@ func bigPipe(*Target) Outcome {
 	defer unix.Close(p[1])
 	_, err := unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, 64<<20)
 	return unless(err, "a pipe of 64 MiB")
+}
+
+// Amounts that are over the limits of the policy and harmless without.
+const (
+	memoryTaken = 256 << 20
+	diskTaken   = 192 << 20
+	timeTaken   = 4 * time.Second
+	flooded     = 96 << 20 // on each of the two
+)
+
+// memoryBomb touches memory in several ways at once; in one process it ends with it.
+func memoryBomb(t *Target) Outcome {
+	const part = 32 << 20
+	for taken := 0; taken < memoryTaken; taken += part {
+		kind := unix.MAP_PRIVATE
+		if taken%(2*part) != 0 {
+			kind = unix.MAP_SHARED
+		}
+		mem, err := unix.Mmap(-1, 0, part, unix.PROT_READ|unix.PROT_WRITE, kind|unix.MAP_ANON)
+		if err != nil {
+			return no("%s after %d MiB", name(err), taken>>20)
+		}
+		for i := 0; i < part; i += 4096 {
+			mem[i] = 1
+		}
+	}
+	awaitEnd(t)
+	return through("%d MiB", memoryTaken>>20)
+}
+
+func diskBomb(t *Target) Outcome {
+	dir := t.Tree + "/bomb"
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return broken("%v", err)
+	}
+	defer os.RemoveAll(dir)
+	o := fill(dir+"/", diskTaken)
+	if o.Claim == Through && t.Held { // fill gives back what it took
+		if err := os.WriteFile(dir+"/kept", make([]byte, diskTaken), 0o600); err != nil {
+			return no("%s", name(err))
+		}
+		awaitEnd(t)
+	}
+	return o
+}
+
+func burn(*Target) Outcome {
+	rounds := 0
+	for begun := time.Now(); time.Since(begun) < timeTaken; {
+		rounds++
+	}
+	return through("%v of a processor, %d rounds", timeTaken, rounds)
+}
+
+// flood writes more than the reader should ever hold, without a newline.
+func flood(*Target) Outcome {
+	block := []byte(strings.Repeat("flood ", 10922))
+	for range flooded / len(block) {
+		for _, fd := range []int{1, 2} {
+			if _, err := unix.Write(fd, block); err != nil {
+				return refused(err)
+			}
+		}
+	}
+	if _, err := unix.Write(1, []byte("\n")); err != nil {
+		return refused(err)
+	}
+	return attempted("wrote %d MiB", 2*flooded>>20)
 }
 
 // lifecycle are ways to live on.
