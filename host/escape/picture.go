@@ -34,8 +34,8 @@ func (w *world) look() (picture, error) {
 			case err != nil:
 				p[name] = entry{mode: fs.ModeIrregular, data: err.Error()}
 				return nil
-			case d.IsDir() && name == w.target.State+"/sandbox":
-				return fs.SkipDir // the sandbox's own
+			case d.IsDir() && (name == w.target.State+"/sandbox" || name == w.handlingDir()):
+				return fs.SkipDir // the sandbox's own, the host's own
 			case strings.HasPrefix(d.Name(), ".drawspan-canary-"):
 				return nil
 			}

@@ -170,24 +170,20 @@ func launcherWalls(walls []string) []string {
 
 // confined runs one probe in our sandbox, without the walls.
 func (g *rig) confined(p *catalogue.Probe, walls []string) (*result, error) {
+	if p.Under == catalogue.Handled || p.Under == catalogue.Spoilt {
+		return g.handled(p, len(walls) > 0)
+	}
 	box, err := g.box(launcherWalls(walls))
 	if err != nil {
 		return nil, err
 	}
-	program, err := g.sealed()
+	request, closeProgram, err := g.request(p, p.Ends != "" && len(walls) == 0, walls)
 	if err != nil {
 		return nil, err
 	}
-	defer program.Close()
-	argv, err := g.argv(p, p.Ends != "" && len(walls) == 0)
-	if err != nil {
-		return nil, err
-	}
+	defer closeProgram()
 	r := &result{reported: make(map[string]int64)}
-	request := sandbox.Request{
-		Policy: g.policy(p, walls), Tree: sandbox.Tree{Path: g.world.target.Tree, Mode: sandbox.TreeWritable}, Git: g.world.git,
-		Program: program, Argv: argv, OnViolation: func(v sandbox.Violation) { r.reported[v.Name] += v.Count },
-	}
+	request.OnViolation = func(v sandbox.Violation) { r.reported[v.Name] += v.Count }
 	if p.Under == catalogue.Proxied && !slices.Contains(walls, catalogue.Listener) {
 		end, err := g.outlet(&request, slices.Contains(walls, catalogue.Egress))
 		if err != nil {
@@ -205,6 +201,22 @@ func (g *rig) confined(p *catalogue.Probe, walls []string) (*result, error) {
 		r.judgeEnd(p.Ends, end.Exceeded)
 	}
 	return r, g.inspect(r)
+}
+
+// request is the launch of one probe in the world's own tree.
+func (g *rig) request(p *catalogue.Probe, held bool, walls []string) (sandbox.Request, func() error, error) {
+	argv, err := g.argv(p, held)
+	if err != nil {
+		return sandbox.Request{}, nil, err
+	}
+	program, err := g.sealed()
+	if err != nil {
+		return sandbox.Request{}, nil, err
+	}
+	return sandbox.Request{
+		Policy: g.policy(p, walls), Tree: sandbox.Tree{Path: g.world.target.Tree, Mode: sandbox.TreeWritable}, Git: g.world.git,
+		Program: program, Argv: argv,
+	}, program.Close, nil
 }
 
 // launch runs a program in a sandbox to its end, and gives what its reader kept of what it wrote.
@@ -288,6 +300,17 @@ func (g *rig) collect(ctx context.Context, process *sandbox.Process, out *os.Fil
 func (g *rig) argv(p *catalogue.Probe, held bool) ([]string, error) {
 	t := g.world.target
 	t.Held = held
+	return arguments(p, t)
+}
+
+// argvAt is for a tree that the host made.
+func (g *rig) argvAt(p *catalogue.Probe, h *handling) ([]string, error) {
+	t := g.world.target
+	t.Tree, t.Shadow = h.tree.Path(), h.shadow.Dir
+	return arguments(p, t)
+}
+
+func arguments(p *catalogue.Probe, t catalogue.Target) ([]string, error) {
 	target, err := json.Marshal(t)
 	if err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ func newWorld(probe string) (*world, error) {
 		Mark: mark, Home: base + "/home", State: base + "/state", Repo: base + "/repo",
 		Tree: base + "/state/trees/a/tree", Shadow: base + "/state/trees/a/git", Sibling: base + "/state/trees/b/tree",
 		Abstract: mark + ".abstract", Agent: base + "/home/agent.sock", API: base + "/state/api.sock",
-		Queue: mark, Key: 0x45534300 ^ int(id[0])<<16 ^ int(id[1])<<8 ^ int(id[2]), Leaked: []int{leakedDir, leakedFile},
+		Ran: base + "/home/ran", Queue: mark, Key: 0x45534300 ^ int(id[0])<<16 ^ int(id[1])<<8 ^ int(id[2]), Leaked: []int{leakedDir, leakedFile},
 		Forks: forks, TmpBytes: 4 * tmpSize, LAN: ownAddress(),
 	}
 	for _, step := range []func() error{w.makeFiles, w.makeRepository, w.makeShadow, w.makeShared, w.makeServers, w.makeSites, w.makeObjects,

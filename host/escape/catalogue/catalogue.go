@@ -43,6 +43,7 @@ const (
 	Proxied = "proxy"   // a network of one proxy
 	Flooded = "flood"   // somebody who reads what it writes
 	Handled = "handled" // a tree and a git directory that the host takes over afterwards
+	Spoilt  = "spoilt"  // the same, and its configuration is made hostile from outside
 )
 
 // Limits of a launch as a whole, as in Probe.Ends.
@@ -123,6 +124,7 @@ type Target struct {
 	Leaked   []int  `json:"leaked"` // descriptors that were open when the sandbox was started
 	Forks    int    `json:"forks"`  // more processes than are allowed
 	TmpBytes int64  `json:"tmp_bytes"`
+	Ran      string `json:"ran"`  // a file that is there when the host ran what a probe left
 	Held     bool   `json:"held"` // going over a limit ends the launch
 }
 
@@ -130,7 +132,7 @@ type Target struct {
 func All() []Probe {
 	all := slices.Concat(files(), procfs(), descriptors(), gitdir(), network(), families(), namespaces(),
 		tracing(), privileges(), calls(), machine(), ipc(), environment(), exhaustion(), lifecycle(),
-		newer(), proxied())
+		newer(), proxied(), handled())
 	slices.SortStableFunc(all, func(a, b Probe) int { return compareIDs(a.ID, b.ID) })
 	return all
 }
