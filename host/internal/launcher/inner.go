@@ -34,12 +34,9 @@ func (b *box) startInner() error {
 	if err := unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 2*spec.MaxSpec); err != nil {
 		return fmt.Errorf("size the socket: %w", err)
 	}
-	files := []uintptr{0, 1, 2, uintptr(pair[1]), spec.StdioFD, spec.StdioFD + 1, spec.StdioFD + 2}
-	if b.spec.Program {
-		files = append(files, spec.ProgramFD)
-	}
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{"drawspan-sandbox", innerName}, &syscall.ProcAttr{
-		Dir: "/", Env: []string{"GOGC=off", "GOMAXPROCS=2"}, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},
+		Dir: "/", Env: []string{"GOGC=off", "GOMAXPROCS=2"}, Sys: &syscall.SysProcAttr{Setpgid: true},
+		Files: []uintptr{0, 1, 2, uintptr(pair[1])},
 	})
 	if err := errors.Join(err, unix.Close(pair[1])); err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -48,7 +45,8 @@ func (b *box) startInner() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("become undumpable: %w", err)
 	}
-	if err := unix.Send(pair[0], b.spec.Append(nil), unix.MSG_NOSIGNAL); err != nil {
+	files := []int{spec.StdioFD, spec.StdioFD + 1, spec.StdioFD + 2, spec.ProgramFD}[:b.spec.Descriptors()]
+	if err := unix.Sendmsg(pair[0], b.spec.Append(nil), unix.UnixRights(files...), nil, unix.MSG_NOSIGNAL); err != nil {
 		return fmt.Errorf("send the specification: %w", err)
 	}
 	return b.takeReport()

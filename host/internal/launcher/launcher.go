@@ -44,12 +44,12 @@ func run(off map[string]bool) int {
 var errOrphaned = errors.New("the daemon is gone")
 
 func live(off map[string]bool) int {
-	started := time.Now()
 	sp, err := receiveSpec(off[layerFDs])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "read the specification:", err) // a descriptor of the daemon's
 		return exitNoSpec
 	}
+	started := time.Now()
 	if isInner() {
 		return liveInner(sp, off)
 	}
@@ -82,36 +82,6 @@ func programName(sp *spec.Spec) string {
 	}
 	name := path.Base(sp.Argv[0])
 	return name[:min(len(name), 15)]
-}
-
-// receiveSpec closes what was inherited beyond the fixed descriptors, unless told to keep it, and reads
-// the first packet.
-func receiveSpec(keep bool) (*spec.Spec, error) {
-	if keep {
-		return readSpec()
-	}
-	if err := unix.CloseRange(spec.ProgramFD+1, ^uint(0), 0); err != nil {
-		return nil, fmt.Errorf("close inherited descriptors: %w", err)
-	}
-	return readSpec()
-}
-
-func readSpec() (*spec.Spec, error) {
-	packet := make([]byte, spec.MaxSpec)
-	n, err := readControl(packet)
-	if err != nil {
-		return nil, err
-	}
-	var sp spec.Spec
-	if err := sp.Decode(packet[:n]); err != nil {
-		return nil, err
-	}
-	if !sp.Program {
-		if err := unix.CloseRange(spec.ProgramFD, spec.ProgramFD, 0); err != nil {
-			return nil, fmt.Errorf("close the unused program descriptor: %w", err)
-		}
-	}
-	return &sp, nil
 }
 
 // readControl reads one packet; the end of the daemon is errOrphaned.

@@ -11,8 +11,8 @@ import (
 	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
-// spawnerFiles is how many descriptors come with a request at most: 0 to ProgramFD.
-const spawnerFiles = spec.ProgramFD + 1
+// spawnerFiles is how many descriptors come with a request: 0 to ControlFD.
+const spawnerFiles = spec.ControlFD + 1
 
 // serveSpawns starts launchers for the daemon until the daemon is gone. A process that makes a user
 // namespace must copy the address space of whoever starts it; the daemon's is large, this one's is not.
@@ -55,7 +55,7 @@ func spawnWith(kind byte, oob []byte) (pid int, err error) {
 			files = append(files, uintptr(fd))
 		}
 	}
-	if kind != spec.SpawnNative || len(files) <= spec.ControlFD {
+	if kind != spec.SpawnNative || len(files) != spawnerFiles {
 		return 0, unix.EINVAL
 	}
 	attr := spec.Namespaces(0)

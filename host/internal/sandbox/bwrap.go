@@ -80,9 +80,9 @@ func versionAtLeast(version string, major, minor int) bool {
 
 // Descriptors of bubblewrap beyond those of the launcher, which closes them before anything else.
 const (
-	bwrapProgramFD = spec.ProgramFD + 1 // the launcher
-	bwrapArgsFD    = spec.ProgramFD + 2
-	bwrapInfoFD    = spec.ProgramFD + 3
+	bwrapProgramFD = spec.ControlFD + 1 // the launcher
+	bwrapArgsFD    = spec.ControlFD + 2
+	bwrapInfoFD    = spec.ControlFD + 3
 )
 
 // bubblewrapHere finds it once.
@@ -110,9 +110,6 @@ func (s *Sandbox) startBubblewrap(pl *plan, files []*os.File) (proc *os.Process,
 	}
 	defer read.Close()
 	defer write.Close()
-	if len(files) == spec.ProgramFD {
-		files = append(files, files[0]) // no program: the launcher closes it
-	}
 	proc, err = os.StartProcess(bwrapPath, []string{
 		"bwrap", "--args", strconv.Itoa(bwrapArgsFD), "--", "/proc/self/fd/" + strconv.Itoa(bwrapProgramFD),
 	}, &os.ProcAttr{
@@ -128,20 +125,17 @@ func (s *Sandbox) startBubblewrap(pl *plan, files []*os.File) (proc *os.Process,
 	return proc, first, err
 }
 
-// spawnWrapped starts the launcher inside of bubblewrap.
-func (s *Sandbox) spawnWrapped(pl *plan, r Request, p *Process, files []*os.File) (*Process, error) {
-	proc, first, err := s.startBubblewrap(pl, files)
-	if err == nil {
-		p.os, p.first, p.tidy = proc, first, pl.tidy
-		p.onViolation, p.onExceeded, p.onListener, p.done = r.OnViolation, r.OnExceeded, r.OnListener, make(chan struct{})
-		return p, nil
-	}
-	if proc != nil {
-		_, waitErr := proc.Wait() // it ends by itself, and its process with the control socket
-		err = errors.Join(unavailable("bubblewrap could not make the namespaces%s", p.words()).
+// wrapped starts the launcher inside of bubblewrap.
+func (s *Sandbox) wrapped(pl *plan) starter {
+	return func(p *Process, files []*os.File) error {
+		var err error
+		if p.os, p.first, err = s.startBubblewrap(pl, files); err == nil || p.os == nil {
+			return err
+		}
+		_, waitErr := p.os.Wait() // it ends by itself, and its process with the control socket
+		return errors.Join(unavailable("bubblewrap could not make the namespaces%s", p.words()).
 			Fix("%s", namespaceRemedy(hostFacts())), waitErr)
 	}
-	return nil, errors.Join(err, p.control.Close(), p.lastWords.Close())
 }
 
 // argsFile hands the arguments over without a limit on their length, and unseen by others.

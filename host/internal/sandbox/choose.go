@@ -98,7 +98,7 @@ func (s *Sandbox) forget() {
 }
 
 func (s *Sandbox) trial(ctx context.Context, backend string) (spec.Enforced, error) {
-	p, err := s.Launch(ctx, Request{
+	p, err := s.launchTrial(ctx, Request{
 		Policy: &work.SandboxPolicy{
 			Name: "trial", Level: spec.LevelStrict, OnShortfall: "degrade", Floor: spec.LevelOff, Backend: backend,
 		},

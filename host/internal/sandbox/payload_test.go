@@ -171,6 +171,10 @@ func runOutside(name string, args []string) int {
 		return runDaemon(args)
 	case "masked":
 		return runMasked(args)
+	case "standing":
+		return runStanding(args)
+	case "mounting":
+		return runMounting(args)
 	case "protected":
 		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 			return 1

@@ -47,26 +47,29 @@ type Process struct {
 	left       int       // likewise: how many were, where that is not proved
 }
 
-// begin tells the launcher what to do, judges its report and lets the payload start.
-func (p *Process) begin(ctx context.Context, s *Sandbox, pl *plan) error {
+// begin tells the launcher what to do, judges its report, which it has so long for, and lets the payload
+// start.
+func (p *Process) begin(ctx context.Context, s *Sandbox, l launch, patience time.Duration) error {
 	stop := context.AfterFunc(ctx, func() { p.expire(time.Now()) })
 	defer stop()
-	p.expire(time.Now().Add(launchLimit))
-	packet := pl.spec.Append(nil)
-	if len(packet) > spec.MaxSpec {
-		return fault.New(fault.TooLarge, "arguments, environment and paths of the launch exceed %d bytes", spec.MaxSpec)
-	}
-	if _, err := p.control.Write(packet); err != nil {
-		return p.silence("the end of the specification", err) // it died before it read
+	p.allow(ctx, patience)
+	pl := l.plan
+	if err := p.propose(pl, l.request); err != nil {
+		return err
 	}
 	buf := make([]byte, maxMessage)
 	m, listener, err := p.receiveReport(buf)
 	if err != nil || m.Report == nil {
-		return errors.Join(p.silence("a report", err), closeIf(listener))
+		return &unfit{errors.Join(p.silence("a report", err), closeIf(listener))}
 	}
 	if p.enforced, err = s.judge(pl, m.Report); err != nil {
-		return errors.Join(err, closeIf(listener))
+		err = errors.Join(err, closeIf(listener))
+		if sourceRefused(m.Report) {
+			err = &unfit{err}
+		}
+		return err
 	}
+	p.allow(ctx, launchLimit)
 	if err := p.handOn(pl, listener); err != nil {
 		return err
 	}
@@ -84,6 +87,14 @@ func (p *Process) begin(ctx context.Context, s *Sandbox, pl *plan) error {
 	}
 	p.expire(time.Time{})
 	return ctx.Err()
+}
+
+// allow gives the launcher time, unless the launch was given up.
+func (p *Process) allow(ctx context.Context, patience time.Duration) {
+	p.expire(time.Now().Add(patience))
+	if ctx.Err() != nil { // maybe before this
+		p.expire(time.Now())
+	}
 }
 
 // expire bounds reads from the launcher. A control socket that is closed already needs no bound.

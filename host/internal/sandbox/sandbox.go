@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
@@ -28,6 +29,7 @@ type Sandbox struct {
 	log      hclog.Logger
 	launcher *pinned
 	spawner  *spawner
+	standing standing
 	groups   *cgroups // nil where none is delegated
 	ground   *ground
 	system   []spec.Mount
@@ -74,27 +76,71 @@ func New(o Options) (*Sandbox, error) {
 
 // Close removes what New prepared. Launches must have ended.
 func (s *Sandbox) Close() error {
-	return errors.Join(s.spawner.close(), s.ground.remove(), s.launcher.close())
+	return errors.Join(s.standing.close(), s.spawner.close(), s.ground.remove(), s.launcher.close())
 }
 
 // Launch starts one confined process. It returns when the payload runs, which is only after the
 // launcher's report was compared with the required level and every verification in it was true;
 // otherwise nothing of the payload was executed. ctx bounds the launch, not the process.
 func (s *Sandbox) Launch(ctx context.Context, r Request) (*Process, error) {
-	pl, err := s.plan(ctx, r)
+	l, err := s.prepare(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	s.group(pl)
-	p, err := s.spawn(pl, r)
-	if err != nil {
-		return nil, errors.Join(err, pl.tidy())
+	switch {
+	case l.plan.spec.Backend == spec.None:
+		return s.launchUnconfined(ctx, l)
+	case !s.usual(l.plan):
+		return s.launchFresh(ctx, l)
 	}
-	if err := p.begin(ctx, s, pl); err != nil {
-		return nil, p.abandon(ctx, err)
+	defer s.standReady()
+	return s.launchUsual(ctx, l)
+}
+
+// launchTrial is Launch by a launcher of now: what one that stands ready could do says nothing of what this
+// machine allows.
+func (s *Sandbox) launchTrial(ctx context.Context, r Request) (*Process, error) {
+	l, err := s.prepare(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return s.launchFresh(ctx, l)
+}
+
+// launch is one launch, worked out, with what was asked for.
+type launch struct {
+	plan    *plan
+	request Request
+}
+
+func (s *Sandbox) prepare(ctx context.Context, r Request) (launch, error) {
+	pl, err := s.plan(ctx, r)
+	if err != nil {
+		return launch{}, err
+	}
+	s.group(pl)
+	return launch{pl, r}, nil
+}
+
+func (s *Sandbox) launchFresh(ctx context.Context, l launch) (*Process, error) {
+	p, err := s.spawn(l.plan)
+	if err != nil {
+		return nil, errors.Join(err, l.plan.tidy())
+	}
+	if err := s.begin(ctx, p, l, launchLimit); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// begin gives a launcher its launch. One that fails is gone.
+func (s *Sandbox) begin(ctx context.Context, p *Process, l launch, patience time.Duration) error {
+	p.assign(l.plan, l.request)
+	if err := p.begin(ctx, s, l, patience); err != nil {
+		return p.abandon(ctx, err)
 	}
 	go p.watch(s.log)
-	return p, nil
+	return nil
 }
 
 // systemMounts are the parts of the host that every view has. On most systems /bin and its like are

@@ -1,49 +1,68 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
 
 // starter starts the launcher's process with these descriptors, from 0 on.
-type starter func(files []*os.File) (*os.Process, error)
+type starter func(p *Process, files []*os.File) error
 
-// spawn starts the launcher in its new namespaces. It waits for its specification.
-func (s *Sandbox) spawn(pl *plan, r Request) (*Process, error) {
-	if pl.group == nil && pl.spec.Backend == spec.Native && pl.spec.Network != spec.NetworkHost && s.without == 0 {
-		p, err := s.spawnBy(s.spawner.start, pl, r)
-		if err == nil {
+// spawn starts a launcher in its new namespaces. It waits for its specification.
+func (s *Sandbox) spawn(pl *plan) (*Process, error) {
+	if s.usual(pl) {
+		if p, err := s.spawnUsual(); err == nil {
 			return p, nil
 		}
-		if !errors.Is(err, errNoSpawner) {
-			s.log.Warn("launches are slower from now on", "error", err)
-		}
 	}
-	return s.spawnBy(s.starter(pl), pl, r)
+	if pl.spec.Backend == spec.Bwrap {
+		return spawnBy(s.wrapped(pl))
+	}
+	return spawnBy(s.direct(pl))
 }
 
-// starter starts a launcher without a spawner.
-func (s *Sandbox) starter(pl *plan) starter {
-	return func(files []*os.File) (*os.Process, error) {
-		process, err := pl.group.startIn(s.launcher.path(), []string{"drawspan-sandbox"}, &os.ProcAttr{
+// usual reports a launch in every kind of namespace, without a cgroup of its own: the spawner starts no others.
+func (s *Sandbox) usual(pl *plan) bool {
+	return pl.group == nil && pl.spec.Backend == spec.Native && pl.spec.Network != spec.NetworkHost && s.without == 0
+}
+
+// spawnUsual has the spawner start a launcher.
+func (s *Sandbox) spawnUsual() (*Process, error) {
+	p, err := spawnBy(func(p *Process, files []*os.File) (err error) {
+		p.os, err = s.spawner.start(files)
+		return err
+	})
+	if err != nil && !errors.Is(err, errNoSpawner) {
+		s.log.Warn("launches are slower from now on", "error", err)
+	}
+	return p, err
+}
+
+// direct starts a launcher without a spawner.
+func (s *Sandbox) direct(pl *plan) starter {
+	return func(p *Process, files []*os.File) (err error) {
+		p.os, err = pl.group.startIn(s.launcher.path(), []string{"drawspan-sandbox"}, &os.ProcAttr{
 			Dir: "/", Env: spec.LauncherEnv(), Files: files, Sys: attributes(pl, s.without),
 		})
 		if err != nil {
-			return nil, namespacesRefused(err)
+			return namespacesRefused(err)
 		}
-		return process, nil
+		return nil
 	}
 }
 
-// spawnBy starts the launcher in one of the two ways. Each has a control socket of its own: a launcher that
-// a failed spawner has started after all finds its socket closed, and ends.
-func (s *Sandbox) spawnBy(start starter, pl *plan, r Request) (*Process, error) {
+// spawnBy starts a launcher in one of the ways. Each has a control socket of its own: a launcher that a failed
+// spawner has started after all finds its socket closed, and ends.
+func spawnBy(start starter) (*Process, error) {
 	ours, theirs, err := controlPair()
 	if err != nil {
 		return nil, err
@@ -53,33 +72,61 @@ func (s *Sandbox) spawnBy(start starter, pl *plan, r Request) (*Process, error) 
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	null, err := openNull()
 	if err != nil {
 		return nil, errors.Join(err, ours.Close(), last.Close())
 	}
 	defer null.Close()
-	files := []*os.File{null, null, last, theirs, orNull(r.Stdin, null), orNull(r.Stdout, null), orNull(r.Stderr, null)}
-	if r.Program != nil {
-		files = append(files, r.Program)
-	}
-	if pl.spec.Backend == spec.Bwrap {
-		return s.spawnWrapped(pl, r, &Process{control: ours, lastWords: last}, files)
-	}
-	process, err := start(files)
-	if err != nil {
+	p := &Process{control: ours, lastWords: last, done: make(chan struct{})}
+	if err := start(p, []*os.File{null, null, last, theirs}); err != nil {
 		return nil, errors.Join(err, ours.Close(), last.Close())
 	}
-	return &Process{
-		os: process, control: ours, lastWords: last, onViolation: r.OnViolation, onExceeded: r.OnExceeded, onListener: r.OnListener,
-		done: make(chan struct{}), onHost: onHost(pl.spec.Backend), tidy: pl.tidy, group: pl.group,
-	}, nil
+	return p, nil
 }
 
-func orNull(f, null *os.File) *os.File {
-	if f == nil {
-		return null
+func openNull() (*os.File, error) { return os.OpenFile(os.DevNull, os.O_RDWR, 0) }
+
+// assign makes a launcher that one of a launch.
+func (p *Process) assign(pl *plan, r Request) {
+	p.onViolation, p.onExceeded, p.onListener = r.OnViolation, r.OnExceeded, r.OnListener
+	p.onHost, p.tidy, p.group = onHost(pl.spec.Backend), pl.tidy, pl.group
+}
+
+// propose sends the specification and the descriptors of the payload.
+func (p *Process) propose(pl *plan, r Request) error {
+	packet := pl.spec.Append(nil)
+	if len(packet) > spec.MaxSpec {
+		return fault.New(fault.TooLarge, "arguments, environment and paths of the launch exceed %d bytes", spec.MaxSpec)
 	}
-	return f
+	null, err := openNull()
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	files := []*os.File{cmp.Or(r.Stdin, null), cmp.Or(r.Stdout, null), cmp.Or(r.Stderr, null), r.Program}
+	if err := sendFiles(p.control, packet, files[:pl.spec.Descriptors()]); err != nil {
+		return &unfit{p.silence("the end of the specification", err)} // it died before it read
+	}
+	return nil
+}
+
+// sendFiles sends one packet with descriptors.
+func sendFiles(to *os.File, packet []byte, files []*os.File) error {
+	fds := make([]int, len(files))
+	for i, f := range files {
+		fds[i] = int(f.Fd())
+	}
+	raw, err := to.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = raw.Write(func(fd uintptr) bool {
+		sent = unix.Sendmsg(int(fd), packet, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
+		return sent != unix.EAGAIN
+	})
+	runtime.KeepAlive(files)
+	return errors.Join(err, sent)
 }
 
 // controlPair is the control socket: packets, and a close that either side sees.

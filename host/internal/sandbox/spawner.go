@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 )
@@ -74,21 +71,7 @@ func (s *spawner) ask(files []*os.File) (int, error) {
 	if err := s.control.SetDeadline(time.Now().Add(spawnLimit)); err != nil {
 		return 0, err
 	}
-	fds := make([]int, len(files))
-	for i, f := range files {
-		fds[i] = int(f.Fd())
-	}
-	raw, err := s.control.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var sent error
-	err = raw.Write(func(fd uintptr) bool {
-		sent = unix.Sendmsg(int(fd), []byte{spec.SpawnNative}, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
-		return sent != unix.EAGAIN
-	})
-	runtime.KeepAlive(files)
-	if err := errors.Join(err, sent); err != nil {
+	if err := sendFiles(s.control, []byte{spec.SpawnNative}, files); err != nil {
 		return 0, fmt.Errorf("ask the spawner: %w", err)
 	}
 	var reply [spec.SpawnReply]byte

@@ -50,7 +50,7 @@ func (s *Sandbox) tryLaunch(ctx context.Context, binds ...Bind) (spec.Enforced, 
 	for _, b := range binds {
 		argv = append(argv, b.Host)
 	}
-	p, err := s.Launch(ctx, Request{
+	p, err := s.launchTrial(ctx, Request{
 		Policy: &work.SandboxPolicy{
 			Name: "doctor", Level: spec.LevelStrict, OnShortfall: "degrade", Floor: spec.LevelGuarded,
 		},

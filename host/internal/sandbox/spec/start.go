@@ -5,7 +5,7 @@ import "syscall"
 // SpawnerArg is the one argument that makes the launcher's program a spawner.
 const SpawnerArg = "spawner"
 
-// A spawner takes packets of one byte, SpawnNative, with the launcher's descriptors from 0 on. For each it
+// A spawner takes packets of one byte, SpawnNative, with the launcher's descriptors 0 to ControlFD. For each it
 // answers with the process id and the error number, eight bytes each in the machine's order, one of them 0.
 const (
 	SpawnNative = 'n'

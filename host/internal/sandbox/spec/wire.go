@@ -1,7 +1,8 @@
 package spec
 
-// The control socket is SOCK_SEQPACKET: one packet is one message. The daemon sends the Spec, then
-// commands; the launcher sends Messages. The launcher's descriptors are fixed.
+// The control socket is SOCK_SEQPACKET: one packet is one message. The daemon sends the Spec, with it the
+// descriptors of the payload, then commands; the launcher sends Messages. It is started with nothing but its
+// own 0 to 2 and the control socket, and puts what came with the Spec to fixed numbers.
 const (
 	ControlFD = 3 // the control socket
 	StdioFD   = 4 // 4, 5 and 6 become descriptors 0, 1 and 2 of the payload
@@ -39,6 +40,14 @@ type Spec struct {
 	Argv     []string
 	Env      []string
 	Dir      string
+}
+
+// Descriptors is how many come with the Spec.
+func (s *Spec) Descriptors() int {
+	if s.Program {
+		return ProgramFD - StdioFD + 1
+	}
+	return ProgramFD - StdioFD
 }
 
 // Back-ends.
