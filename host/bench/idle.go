@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -41,9 +42,52 @@ func measureIdle(ctx context.Context, s *site) (figures []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return []figure{judged("idle", "MB", ours, floor, bar{oursAtMost, 4}).
-		also("an absolute bar: PID 1 of an idle sandbox without the payload; VmRSS, an upper bound of its proportional share, " +
-			"which the kernel tells to nobody of a process that protects itself; floor: bubblewrap's two processes, likewise")}, nil
+	ready, err := weighReady(p.PID())
+	if err != nil {
+		return nil, err
+	}
+	return []figure{
+		judged("idle", "MB", ours, floor, bar{oursAtMost, 4}).
+			also("an absolute bar: PID 1 of an idle sandbox without the payload; VmRSS, an upper bound of its proportional share, " +
+				"which the kernel tells to nobody of a process that protects itself; floor: bubblewrap's two processes, likewise"),
+		judged("idle/ready", "MB", ready, floor, bar{oursAtMost, 8}).
+			also("an absolute bar: what stays between launches, from the first one on: the process that starts launchers and the " +
+				"launcher that stands ready; VmRSS; floor: bubblewrap's two processes"),
+	}, nil
+}
+
+// weighReady is the weight of this process's children of the launcher's program, but for one.
+func weighReady(launch int) (mb float64, err error) {
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		return 0, fmt.Errorf("find the children: %w", err)
+	}
+	found := 0
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		for _, name := range strings.Fields(string(text)) {
+			pid, err := strconv.Atoi(name)
+			if err != nil {
+				return 0, fmt.Errorf("find the children: %w", err)
+			}
+			if argv, err := os.ReadFile("/proc/" + name + "/cmdline"); pid == launch || err != nil || !strings.HasPrefix(string(argv), "drawspan-sandbox") {
+				continue
+			}
+			one, err := resident(pid)
+			if err != nil {
+				return 0, err
+			}
+			mb += one
+			found++
+		}
+	}
+	if found != 2 {
+		return 0, fmt.Errorf("%d processes are kept for the next launch, and there should be two", found)
+	}
+	return mb, nil
 }
 
 // weighBubblewrap is the weight of bubblewrap's monitor and of its PID 1.
