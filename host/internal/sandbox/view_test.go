@@ -260,7 +260,7 @@ func TestNothingIsInherited(t *testing.T) {
 	text, _ = f.payload(sandbox.Request{Env: []string{"LANG=C"}}, "environment")
 	got := strings.Split(strings.TrimSpace(text), "\n")
 	slices.Sort(got)
-	want := []string{"HOME=/home/user", "LANG=C", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "TMPDIR=/tmp"}
+	want := []string{"GIT_CONFIG_NOSYSTEM=1", "HOME=/home/user", "LANG=C", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "TMPDIR=/tmp"}
 	if !slices.Equal(got, want) {
 		t.Errorf("environment inside: %q", got)
 	}
