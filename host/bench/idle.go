@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/drawspan/drawspan/host/internal/sandbox"
@@ -116,6 +117,7 @@ func weighBubblewrap(ctx context.Context, tree, idle string) (mb float64, err er
 	if err != nil {
 		return 0, fmt.Errorf("find bubblewrap's child: %w", err)
 	}
+	defer func() { err = errors.Join(err, syscall.Kill(inner, syscall.SIGKILL)) }() // it outlives its monitor
 	for _, pid := range []int{monitor, inner} {
 		one, err := resident(pid)
 		if err != nil {

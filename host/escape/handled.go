@@ -11,7 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/drawspan/drawspan/host/escape/catalogue"
 	"github.com/drawspan/drawspan/host/internal/gate"
@@ -287,5 +290,7 @@ func (h *handling) tryCommand(ctx context.Context, argv []string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env, cmd.WaitDelay = h.g.world.gitEnv(), time.Second
-	_ = cmd.Run() // what it left is looked at
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) } // with what git itself started
+	_ = cmd.Run()                                                                  // what it left is looked at
 }
