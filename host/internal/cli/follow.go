@@ -138,6 +138,9 @@ func (w *follower) refresh(ctx context.Context) error {
 	return nil
 }
 
+// patience is how long a daemon that does not answer is waited for.
+func (w *follower) patience() time.Duration { return cmp.Or(w.s.io.Patience, 30*time.Second) }
+
 // renew refreshes. A daemon that does not answer just now may be starting anew: it is asked again for a
 // while, as the stream of events tries to come back.
 func (w *follower) renew(ctx context.Context) error {
@@ -151,23 +154,37 @@ func (w *follower) renew(ctx context.Context) error {
 	if w.mute.IsZero() {
 		w.mute = now
 	}
-	if now.Sub(w.mute) > cmp.Or(w.s.io.Patience, 30*time.Second) {
+	if now.Sub(w.mute) > w.patience() {
 		return err
 	}
 	w.again = time.After(askAgain)
 	return nil
 }
 
-// pumpEvents reads the log into the loop.
+// pumpEvents reads the log into the loop. A stream comes back by itself once it was there; one whose first
+// connection falls into a restart of the daemon, which answered just before, is begun anew.
 func (w *follower) pumpEvents(ctx context.Context) {
-	stream := w.c.Events(ctx, api.EventsRequest{After: w.f.after, RunID: w.f.runID, StepID: w.f.stepID})
-	defer stream.Close()
+	req := api.EventsRequest{After: w.f.after, RunID: w.f.runID, StepID: w.f.stepID}
+	stream := w.c.Events(ctx, req)
+	defer func() { stream.Close() }()
+	heard := time.Now()
 	for {
 		e, err := stream.Next(ctx)
+		if fault.Is(err, fault.Unavailable) && ctx.Err() == nil && time.Since(heard) < w.patience() {
+			stream.Close()
+			select {
+			case <-time.After(askAgain):
+			case <-ctx.Done():
+			}
+			req.After = stream.Position()
+			stream = w.c.Events(ctx, req)
+			continue
+		}
 		if err != nil {
 			w.broken <- err
 			return
 		}
+		heard = time.Now()
 		select {
 		case w.events <- e:
 		case <-ctx.Done():
