@@ -131,7 +131,7 @@ func (d *diskWatch) due(now time.Time, room int64) bool {
 }
 
 // measure walks. What cannot be read is opened where the file system lost more than the rest explains;
-// what lies too deep is charged with all of that.
+// what stays closed even then, or lies too deep, is charged with all of that.
 func (d *diskWatch) measure(free int64) int64 {
 	used := d.total(false)
 	if d.walk.closed > 0 && d.known {
@@ -140,7 +140,7 @@ func (d *diskWatch) measure(free int64) int64 {
 			used = d.total(true)
 			unexplained = d.first.free - free - (used - d.first.used)
 		}
-		if d.walk.deep > 0 {
+		if d.walk.closed > 0 {
 			used += max(unexplained, 0)
 		}
 	}

@@ -12,8 +12,7 @@ type walk struct {
 
 	here   []byte // "."
 	used   int64
-	closed int // directories that could not be entered
-	deep   int // of these, the ones that lie too deep
+	closed int // directories that could not be entered, or lie too deep
 	st     unix.Statx_t
 }
 
@@ -26,7 +25,7 @@ type level struct {
 }
 
 func (w *walk) begin(limit int64, force bool) {
-	w.used, w.closed, w.deep, w.limit, w.force = 0, 0, 0, limit, force
+	w.used, w.closed, w.limit, w.force = 0, 0, limit, force
 }
 
 // below adds what is below a directory. Its own descriptor is left alone.
@@ -99,7 +98,6 @@ func (w *walk) count(dir int, e entry) bool {
 func (w *walk) enter(dir int, e entry, depth int) bool {
 	if depth == len(w.levels) {
 		w.closed++
-		w.deep++
 		return false
 	}
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
@@ -114,7 +112,11 @@ func (w *walk) enter(dir int, e entry, depth int) bool {
 		l.set = true
 		l.fd, errno = openRaw(dir, e.terminated(), flags)
 	}
-	if errno != 0 {
+	switch errno {
+	case 0:
+	case unix.ENOENT:
+		return false // gone since it was counted
+	default:
 		w.closed++
 		return false
 	}

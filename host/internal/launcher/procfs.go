@@ -180,9 +180,11 @@ func statRaw(dir int, name []byte, flags int, st *unix.Statx_t) unix.Errno {
 	return errno
 }
 
-// chmodRaw follows a link, which leads nowhere that the payload could not lead itself.
+// chmodRaw follows no link: this process may be outside of what confines the payload. Kernels before 6.6 do
+// not have the call.
 func chmodRaw(dir int, name []byte, mode uint32) unix.Errno {
-	_, _, errno := unix.Syscall(unix.SYS_FCHMODAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), uintptr(mode))
+	_, _, errno := unix.Syscall6(unix.SYS_FCHMODAT2, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), uintptr(mode),
+		unix.AT_SYMLINK_NOFOLLOW, 0, 0)
 	return errno
 }
 

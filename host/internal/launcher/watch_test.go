@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -188,6 +189,24 @@ func TestAWalkCountsBlocks(t *testing.T) {
 	t.Run("and ends at the limit", func(t *testing.T) {
 		if got := newWalk(40960).of(t, dir); got != 40960+4096 {
 			t.Errorf("%d", got)
+		}
+	})
+	t.Run("and opens nothing through a link", func(t *testing.T) {
+		outside := t.TempDir()
+		if err := errors.Join(os.Chmod(outside, 0o500), os.Symlink(outside, filepath.Join(dir, "link"))); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.Open(dir, unix.O_PATH, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		errno := chmodRaw(fd, []byte("link\x00"), 0o777)
+		if info, err := os.Stat(outside); err != nil || info.Mode().Perm() != 0o500 || errno == 0 {
+			t.Errorf("%v: the directory behind it is %v, %v", errno, info.Mode(), err)
+		}
+		if err := os.Remove(filepath.Join(dir, "link")); err != nil {
+			t.Fatal(err)
 		}
 	})
 	if os.Getuid() == 0 {
