@@ -157,9 +157,6 @@ func rules(pr profile) []rule {
 		{unix.SYS_SOCKETPAIR, func(p *program) { p.checkSocket(refused) }},
 		{unix.SYS_PRCTL, (*program).checkPrctl},
 	}
-	if pr.pinned {
-		list = append(list, rule{unix.SYS_SCHED_SETAFFINITY, func(p *program) { p.answer(refuse) }})
-	}
 	for _, c := range modeCalls() {
 		list = append(list, rule{c.number, func(p *program) { p.checkMode(c, refused) }})
 	}
@@ -174,6 +171,9 @@ func rules(pr profile) []rule {
 	}
 	if pr.more != nil {
 		list = override(list, pr.more(refused))
+	}
+	if pr.pinned {
+		list = override(list, []rule{{unix.SYS_SCHED_SETAFFINITY, func(p *program) { p.answer(refuse) }}})
 	}
 	slices.SortFunc(list, func(a, b rule) int { return cmp.Compare(a.number, b.number) })
 	return list

@@ -162,6 +162,7 @@ func (b *box) hostChecks() []check {
 		{"egress_refused", egressRefused},
 		{"unix_connect_refused", b.connectRefused},
 		{"shared_memory_refused", sharedMemoryRefused},
+		{"processors_held", b.processorsHeld},
 		{"modes_refused", func() bool { return modeRefused(b.spec.Probe.StateCanary) }},
 	}
 	if b.spec.Probe.HomeCanary != "" {

@@ -70,11 +70,16 @@ func (b *box) limitsHeld() bool {
 			return false
 		}
 	}
+	return b.processorsHeld()
+}
+
+// processorsHeld counts the processors, and tries to choose them.
+func (b *box) processorsHeld() bool {
+	var now unix.CPUSet
 	if !b.pinned() {
 		return true
 	}
-	var now unix.CPUSet
-	if unix.SchedGetaffinity(0, &now) != nil || now.Count() > in.CPUs {
+	if unix.SchedGetaffinity(0, &now) != nil || now.Count() > b.report.Limits.CPUs {
 		return false
 	}
 	return unix.SchedSetaffinity(0, &now) == unix.EPERM

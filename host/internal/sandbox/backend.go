@@ -50,6 +50,9 @@ func (p *planner) placeOnHost(r Request) error {
 		return err
 	}
 	p.dropProtected()
+	if p.spec.Backend == spec.None && p.spec.Limits.CPUs > 0 {
+		p.unmet = append(p.unmet, "limits.cpus") // without a filter every program may choose its processors
+	}
 	p.spec.Etc = ""
 	p.spec.Env = relocate(p.spec.Env, "HOME="+insideHome, "HOME="+p.spec.Home)
 	p.spec.Env = relocate(p.spec.Env, "TMPDIR=/tmp", "TMPDIR="+p.tmp())
@@ -247,7 +250,7 @@ func wanted(pl *plan, rep *spec.Report) []string {
 	case pl.spec.Backend == spec.None:
 		return nil
 	case pl.spec.Backend == spec.Landlock:
-		want = append(want, "home_closed", "unix_connect_refused", "shared_memory_refused", "modes_refused")
+		want = append(want, "home_closed", "unix_connect_refused", "shared_memory_refused", "modes_refused", "processors_held")
 		if rep.Features.Scopes {
 			want = append(want, "signals_refused")
 		}

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 	"github.com/drawspan/drawspan/host/internal/work"
@@ -154,11 +157,47 @@ func TestS75_ProcessorTimeIsCounted(t *testing.T) {
 
 func TestS75_TheProcessorsOfALaunchAreHeld(t *testing.T) {
 	f := newFixture(t)
-	p := limited(func(p *work.SandboxPolicy) { p.CPUs = 1 })
-	out, end := f.script(sandbox.Request{Policy: p}, `nproc; taskset -p ff $$ >/dev/null 2>&1 && echo widened; nproc`)
-	if out != "1\n1\n" || end.Code != 0 {
-		t.Errorf("%q, %+v", out, end)
+	landlock := guarded()
+	landlock.CPUs = 1
+	for name, p := range map[string]*work.SandboxPolicy{
+		"in a view":           limited(func(p *work.SandboxPolicy) { p.CPUs = 1 }),
+		"with Landlock alone": landlock,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := *f
+			f.t = t
+			// 0 is the caller itself, which util-linux does not say.
+			out, end := f.script(sandbox.Request{Policy: p}, `nproc; taskset -p ff $$ >/dev/null 2>&1 && echo widened; nproc`)
+			out2, _ := f.payload(sandbox.Request{Policy: p}, "widen")
+			if out != "1\n1\n" || out2 != "EPERM 1\n" || end.Code != 0 {
+				t.Errorf("%q, %q, %+v", out, out2, end)
+			}
+		})
 	}
+	none := off()
+	none.CPUs = 1
+	if _, err := f.box.Launch(deadline(t), sandbox.Request{Policy: none, Path: "/bin/true"}); !fault.Is(err, fault.SandboxUnavailable) ||
+		!strings.Contains(err.Error(), "limits.cpus") {
+		t.Errorf("at level off, where nothing holds it: %v", err)
+	}
+}
+
+// widen asks for every processor.
+func widen() int {
+	var all, now unix.CPUSet
+	for cpu := range 64 {
+		all.Set(cpu)
+	}
+	err := unix.SchedSetaffinity(0, &all)
+	if got := unix.SchedGetaffinity(0, &now); got != nil {
+		return 1
+	}
+	answer := "none"
+	if err != nil {
+		answer = unix.ErrnoName(err.(unix.Errno))
+	}
+	fmt.Println(answer, now.Count())
+	return 0
 }
 
 func TestTheVectorSaysHowLimitsAreHeld(t *testing.T) {

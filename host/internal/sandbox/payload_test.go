@@ -41,6 +41,8 @@ func runPayload(name string, args []string) int {
 		return 0
 	case "signals":
 		return countSignals()
+	case "widen":
+		return widen()
 	case "dial":
 		return dial(args[0])
 	case "trace-child":
