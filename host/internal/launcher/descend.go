@@ -9,12 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relative is a process below this one.
+// relative is a process as the kernel describes it.
 type relative struct {
 	pid, parent int
 	state       byte
 	born        string // start time, which tells a process from a later one of the same number
 }
+
+func (r relative) alive() bool { return r.state != 'Z' && r.state != 'X' }
 
 // signalTree signals every process below this one that is not in the state that the signal leads to, and
 // says how many that were. Each is pinned by descriptor and looked at again before it is signalled: its
@@ -61,7 +63,7 @@ func descendants(root int) []relative {
 	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
 		for _, c := range children[queue[0]] {
 			queue = append(queue, c.pid) // a zombie's children belong to it until it is reaped
-			if c.state != 'Z' && c.state != 'X' {
+			if c.alive() {
 				found = append(found, c)
 			}
 		}

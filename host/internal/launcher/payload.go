@@ -1,7 +1,6 @@
 package launcher
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -228,27 +227,13 @@ func leftovers() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	alive := 0
+	others := 0
 	for _, pid := range pids {
-		if pid != 1 && processAlive(pid) {
-			alive++
+		if r, ok := look(pid); ok && pid != 1 && r.alive() {
+			others++
 		}
 	}
-	return alive, nil
-}
-
-func processAlive(pid int) bool {
-	var buf [512]byte
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	n, err := unix.Read(fd, buf[:])
-	if err := errors.Join(err, unix.Close(fd)); err != nil {
-		return false
-	}
-	_, after, ok := bytes.Cut(buf[bytes.LastIndexByte(buf[:n], ')')+1:n], []byte(" "))
-	return ok && len(after) > 0 && after[0] != 'Z' && after[0] != 'X'
+	return others, nil
 }
 
 // processes lists the ids that /proc shows.

@@ -43,11 +43,11 @@ func TestProcessesAreSeenInProc(t *testing.T) {
 	if !own {
 		t.Errorf("this process is not among %d", len(pids))
 	}
-	if !processAlive(os.Getpid()) {
-		t.Error("this process is not alive")
+	if r, ok := look(os.Getpid()); !ok || !r.alive() || r.parent != os.Getppid() {
+		t.Errorf("this process is not alive: %+v", r)
 	}
-	if processAlive(1 << 30) {
-		t.Error("a process that cannot exist is alive")
+	if _, ok := look(1 << 30); ok {
+		t.Error("a process that cannot exist is seen")
 	}
 }
 

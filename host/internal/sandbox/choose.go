@@ -48,7 +48,7 @@ func (s *Sandbox) choose(ctx context.Context, p *work.SandboxPolicy) (string, er
 		if t.err != nil {
 			continue
 		}
-		if spec.AtLeast(s.within(t.enforced.Enforced, p), p.Level) {
+		if spec.AtLeast(worth(t.enforced.Enforced, p), p.Level) {
 			return b, nil
 		}
 		if best == "" || !spec.AtLeast(s.try(ctx, best).enforced.Enforced, t.enforced.Enforced) {
@@ -62,9 +62,8 @@ func (s *Sandbox) choose(ctx context.Context, p *work.SandboxPolicy) (string, er
 	return best, nil
 }
 
-// within is what a back-end's level is worth to a policy: the host's network leaves no more than guarded, and
-// a launch without a view has no part of a network to give.
-func (s *Sandbox) within(level string, p *work.SandboxPolicy) string {
+// worth is what a back-end's level is to a policy: the host's network leaves no more than guarded.
+func worth(level string, p *work.SandboxPolicy) string {
 	if p.Network.Mode == spec.NetworkHost && spec.AtLeast(level, spec.LevelIsolated) {
 		return spec.LevelGuarded
 	}

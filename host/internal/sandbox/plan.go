@@ -128,10 +128,6 @@ func checkRequest(r Request) error {
 	return nil
 }
 
-func notYet(p *work.SandboxPolicy, what string) error {
-	return fault.New(fault.NotSupported, "%s is not enforced by this version", what).At(p.Declared)
-}
-
 func treeDir(t Tree) string {
 	if t.Mode == "" {
 		return ""

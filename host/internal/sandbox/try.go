@@ -138,7 +138,7 @@ func (s *Sandbox) overlayCheck(ctx context.Context) Check {
 // memoryCheck tries to make a child of this process's cgroup, which a memory limit will need.
 func memoryCheck() Check {
 	c := Check{Name: "cgroup v2", State: checkWarn, Fix: "limits of memory are watched instead; to let the kernel hold them, start the daemon in a user unit with Delegate=yes"}
-	dir, err := ownCgroup()
+	dir, err := cgroupDir("/proc/self")
 	if err != nil {
 		c.Detail = err.Error()
 		return c
@@ -158,27 +158,4 @@ func memoryCheck() Check {
 		return c
 	}
 	return Check{Name: "cgroup v2", State: checkOK, Detail: "delegated with the memory controller"}
-}
-
-// ownCgroup is where this process is in the version 2 hierarchy.
-func ownCgroup() (string, error) {
-	text, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(text)) {
-		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		if !ok {
-			continue
-		}
-		for _, mount := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-			dir := filepath.Join(mount, path)
-			if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
-				if _, err := os.Stat(filepath.Join(dir, "cgroup.controllers")); err == nil {
-					return dir, nil
-				}
-			}
-		}
-	}
-	return "", errors.New("this process is in no version 2 hierarchy")
 }

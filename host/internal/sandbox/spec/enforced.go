@@ -16,9 +16,9 @@ type Enforced struct {
 	LauncherSHA256 string `json:"launcher_sha256"`
 	Bubblewrap     string `json:"bubblewrap,omitempty"` // its version and digest, where it made the namespaces
 	FS             struct {
-		View        string   `json:"view"` // "allowlist"
+		View        string   `json:"view"` // "allowlist", "host, by Landlock rules" or "host"
 		LandlockABI int      `json:"landlock_abi"`
-		Tree        string   `json:"tree"` // "writable", "overlay" or "none"
+		Tree        string   `json:"tree"` // "writable", "overlay", "read-only" or "none"
 		RW          []string `json:"rw"`
 		RO          []string `json:"ro"`
 		Overlay     []string `json:"overlay,omitempty"`

@@ -25,7 +25,7 @@ type Features struct {
 	Scopes     bool // abstract sockets and signals, ABI 6 or newer
 	Limits     bool // rlimits
 	FDs        bool // nothing inherited but 0 to 2
-	Git        bool // a shadow git directory; no version sets it yet
+	Git        bool // the tree has a shadow git directory that cannot be turned against the host, or there is no tree
 	Reaper     bool // who loses its parent becomes the launcher's child
 	External   bool // a virtual machine or user-space kernel; no version sets it yet
 }
