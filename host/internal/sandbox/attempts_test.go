@@ -299,6 +299,20 @@ func (f *fixture) outcomes(policy *work.SandboxPolicy, kind string, x target) []
 	return all
 }
 
+// assertUntouched holds that no attempt has left anything outside, nor a set-ID file in the tree.
+func (f *fixture) assertUntouched(x target) {
+	f.t.Helper()
+	if got := read(f.t, x.Secret); got != "secret" {
+		f.t.Errorf("the secret is now %q", got)
+	}
+	for _, planted := range []string{x.Beside, filepath.Join(filepath.Dir(x.Secret), "planted")} {
+		if _, err := os.Lstat(planted); !errors.Is(err, fs.ErrNotExist) {
+			f.t.Errorf("%s on the host: %v", planted, err)
+		}
+	}
+	assertNoSetID(f.t, f.tree)
+}
+
 func TestS30_EveryWayOutIsRefusedByTheKernelAndReported(t *testing.T) {
 	f := newFixture(t)
 	x := outsideWorld(t, f)
@@ -308,15 +322,7 @@ func TestS30_EveryWayOutIsRefusedByTheKernelAndReported(t *testing.T) {
 			t.Errorf("no report of %s among %v", name, seen)
 		}
 	}
-	if got := read(t, x.Secret); got != "secret" {
-		t.Errorf("the secret is now %q", got)
-	}
-	for _, planted := range []string{x.Beside, filepath.Join(filepath.Dir(x.Secret), "planted")} {
-		if _, err := os.Lstat(planted); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s on the host: %v", planted, err)
-		}
-	}
-	assertNoSetID(t, f.tree)
+	f.assertUntouched(x)
 }
 
 func TestS73_NothingInsideReachesANetwork(t *testing.T) {

@@ -156,13 +156,23 @@ func TestTheOwnCgroupIsFound(t *testing.T) {
 	}
 }
 
+// delegated is this process's own cgroup.
+func delegated(t *testing.T) string {
+	t.Helper()
+	dir, err := cgroupDir("/proc/self")
+	if err == nil {
+		err = unix.Access(dir, unix.W_OK)
+	}
+	if err != nil {
+		t.Skipf("no cgroup can be made here: it needs one of version 2 that is delegated to this user, as by systemd-run --user -p Delegate=yes: %v", err)
+	}
+	return dir
+}
+
 // A real cgroup, without controllers where the machine gives none to version 2: starting inside of it,
 // killing and removing are the kernel's.
 func TestAProcessIsStartedInItsCgroupAndDiesWithIt(t *testing.T) {
-	dir, err := cgroupDir("/proc/self")
-	if err != nil || unix.Access(dir, unix.W_OK) != nil {
-		t.Skip("no cgroup of version 2 can be made here")
-	}
+	dir := delegated(t)
 	c := newCgroups(dir)
 	g, err := c.launch(spec.Limits{Processes: 10})
 	if err != nil {
@@ -212,10 +222,7 @@ func TestAProcessIsStartedInItsCgroupAndDiesWithIt(t *testing.T) {
 
 // A launch in a real cgroup; what is simulated is that the kernel killed for want of memory.
 func TestALaunchLivesInItsCgroupWhichIsRemoved(t *testing.T) {
-	dir, err := cgroupDir("/proc/self")
-	if err != nil || unix.Access(dir, unix.W_OK) != nil {
-		t.Skip("no cgroup of version 2 can be made here")
-	}
+	dir := delegated(t)
 	state := t.TempDir()
 	s, err := New(Options{Launcher: os.Getenv("DRAWSPAN_SANDBOX_LAUNCHER"), StateDir: state, Home: state})
 	if err != nil {
@@ -245,5 +252,39 @@ func TestALaunchLivesInItsCgroupWhichIsRemoved(t *testing.T) {
 	}
 	if _, err := os.Stat(group); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the cgroup is still there: %v", err)
+	}
+}
+
+// Nothing can be started in a simulated cgroup. A launch that should live in one of its own has to fail, and
+// not to be served by a launcher that was started elsewhere.
+func TestALaunchWithACgroupOfItsOwnIsNotServedByWhatStandsReady(t *testing.T) {
+	if why := os.Getenv("DRAWSPAN_SANDBOX_MISSING"); why != "" {
+		t.Skip(why)
+	}
+	state := t.TempDir()
+	s, err := New(Options{Launcher: os.Getenv("DRAWSPAN_SANDBOX_LAUNCHER"), StateDir: state, Home: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	policy := &work.SandboxPolicy{Name: "test", Level: "isolated"}
+	first, err := s.Launch(t.Context(), Request{Policy: policy, Path: "/bin/true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Exit()
+	pid := s.StandingPID()
+	if pid == 0 {
+		t.Fatal("no launcher stands ready")
+	}
+	s.groups, policy.CPUs = simulated(t, "cpu"), 1
+	if p, err := s.Launch(t.Context(), Request{Policy: policy, Path: "/bin/true"}); err == nil {
+		t.Errorf("launched by %d, and %d stood ready: %+v", p.PID(), pid, p.Exit())
+	}
+	if s.groups.made.Load() != 1 {
+		t.Error("the launch has no cgroup")
+	}
+	if got := s.StandingPID(); got != pid {
+		t.Errorf("%d stands ready, and it was %d", got, pid)
 	}
 }
