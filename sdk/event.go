@@ -17,6 +17,9 @@ const (
 	MaxSummary  = 16 << 10  // bytes of a result's summary and message, and of a verdict's message
 	MaxName     = 256       // bytes of an item id, a parent id, a rule
 	MaxFindings = 1000      // findings of one verdict
+	MaxState    = 6 << 20   // bytes of the files of a session's state
+	MaxStates   = 1000      // files of it
+	MaxText     = 16 << 10  // bytes of a text in the data of an event; the rest is in the output
 )
 
 // ErrTooLarge is the error of Emit for data beyond MaxData.
@@ -101,9 +104,11 @@ type questionData struct {
 }
 
 type permissionData struct {
-	Tool  string          `json:"tool"`
-	Title string          `json:"title"`
-	Input json.RawMessage `json:"input,omitempty"`
+	Tool    string          `json:"tool"`
+	Title   string          `json:"title"`
+	Input   json.RawMessage `json:"input,omitempty"`
+	Paths   []string        `json:"paths,omitempty"`
+	Command string          `json:"command,omitempty"`
 }
 
 // QuestionEvent is the event that opens a question.
@@ -127,7 +132,7 @@ func QuestionOf(e Event) (Question, error) {
 
 // PermissionEvent is the event that opens a permission request.
 func PermissionEvent(p Permission) (Event, error) {
-	e, err := NewEvent(EventPermissionAsked, permissionData{p.Tool, p.Title, p.Input})
+	e, err := NewEvent(EventPermissionAsked, permissionData{p.Tool, p.Title, p.Input, p.Paths, p.Command})
 	e.ItemID = p.ID
 	return e, err
 }
@@ -141,7 +146,7 @@ func PermissionOf(e Event) (Permission, error) {
 	if e.ItemID == "" || d.Tool == "" {
 		return Permission{}, fmt.Errorf("a %s event has no id or no tool", e.Type)
 	}
-	return Permission{ID: e.ItemID, Tool: d.Tool, Title: d.Title, Input: d.Input}, nil
+	return Permission{ID: e.ItemID, Tool: d.Tool, Title: d.Title, Input: d.Input, Paths: d.Paths, Command: d.Command}, nil
 }
 
 func isObject(data []byte) bool {

@@ -28,6 +28,76 @@ type Manifest struct {
 	// Config lists the attributes that the plugin's config block accepts. The host refuses
 	// others with file and line before the plugin is started.
 	Config []Attribute
+	// Programs of the operator's machine that the plugin drives. The host finds them, pins them, and
+	// shows them inside the sandbox, read-only. At most one applies to a config block.
+	Programs []Program
+}
+
+// Program is one program that a plugin drives.
+type Program struct {
+	Name    string // as it is looked for in the operator's PATH: "claude"
+	Profile string // it is needed where config.profile is this; "" always
+	Tested  string // versions that the plugin was tested with: comparisons that all hold, ">=2.1.190 <2.2.0"
+	Install string // a command line that installs it
+}
+
+// Installed is a program that the host found. Its paths are the same inside the sandbox.
+type Installed struct {
+	Name        string
+	Path        string // absolute, without links
+	Digest      string // "sha256:..." of the file at Path
+	Interpreter string // absolute path of what runs a script; "" for a binary
+}
+
+// Gateway is an endpoint on the attempt's loopback that the host forwards to a model's.
+type Gateway struct {
+	URL  string // "http://127.0.0.1:PORT"
+	Key  string // what it takes for a credential; worth nothing elsewhere
+	Wire string // one of Wires
+}
+
+// The wires that a Gateway forwards, each with the paths of its vendor below the URL.
+const (
+	WireResponses = "responses" // OpenAI Responses: POST /v1/responses
+	WireMessages  = "messages"  // Anthropic Messages: POST /v1/messages
+	WireChat      = "chat"      // Chat Completions: POST /v1/chat/completions
+	WireGemini    = "gemini"    // Gemini: POST /v1beta/models/MODEL:streamGenerateContent
+)
+
+// Wires lists the wires.
+func Wires() []string { return []string{WireResponses, WireMessages, WireChat, WireGemini} }
+
+// Resume is what the attempt before left of its session.
+type Resume struct {
+	Session string      // the executor's own id of it
+	State   []StateFile // what its Result asked to keep; empty when nothing was kept
+	Summary string      // what it said last
+}
+
+// StateFile is one file of an executor's own session.
+type StateFile struct {
+	Path string // relative, with slashes
+	Data []byte
+}
+
+// Prober is implemented by an executor that drives a program. Probe looks at it and performs nothing.
+type Prober interface {
+	Probe(ctx context.Context, r ProbeRequest) (Probe, error)
+}
+
+// ProbeRequest is what there is to look at.
+type ProbeRequest struct {
+	Config  json.RawMessage
+	Program *Installed // nil: none was found
+	Gateway *Gateway   // nil: the operator declared none
+}
+
+// Probe is what was found.
+type Probe struct {
+	Version string   // the program's, as it says itself
+	Tested  bool     // it is one that the plugin was tested with
+	Login   string   // ready, missing or unknown
+	Notes   []string // one line each, what is wrong and what helps
 }
 
 // Attribute is one key of a plugin's config block.
@@ -49,6 +119,9 @@ type Attempt struct {
 	Config      json.RawMessage // the decoded config block, JSON
 	Paths       []Paths         // what may be changed: a change must satisfy EVERY entry (the workspace's rules, then the dispatch's narrower ones); judged by the gates, not by the executor
 	Deadline    time.Time       // when the host will stop the attempt; zero for none
+	Program     *Installed      // what the manifest asks for; nil where it asks for nothing
+	Gateway     *Gateway        // the way to a model; nil where the operator declared none
+	Resume      *Resume         // the session to go on with; nil for a new one
 	Host        Host            // the way back; set by sdk/plugin
 }
 
@@ -85,9 +158,18 @@ type Answer struct {
 // Permission asks leave to do something.
 type Permission struct {
 	ID    string
-	Tool  string // tool kind: read, edit, delete, move, search, execute, think, fetch, other
+	Tool  string // one of ToolKinds
 	Title string
 	Input json.RawMessage
+	// Paths and Command are what the operator's rules look at: the paths that the tool would touch, as the
+	// executor names them, and the command line that it would run.
+	Paths   []string
+	Command string
+}
+
+// ToolKinds lists what a tool can be.
+func ToolKinds() []string {
+	return []string{"read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode", "mcp", "subagent", "other"}
 }
 
 // Decision is the reply to a Permission.
@@ -176,6 +258,12 @@ type Result struct {
 	Message   string
 	Retryable bool
 	Denied    bool // it was refused something that it needed
+
+	Session    string        // the executor's own id of the session; "" for none
+	State      []StateFile   // what a follow-up needs of it; MaxState bytes in all
+	Version    string        // of the program that was driven
+	RetryAfter time.Duration // when a retry makes sense; 0 for unknown
+	Usage      *Usage        // of the session; nil where the executor does not say
 }
 
 // Check is what the host hands to a validator.

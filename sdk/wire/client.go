@@ -89,6 +89,16 @@ func (c *Client) Input(ctx context.Context, attemptID, itemID string, a sdk.Answ
 	return callError(ctx, "Input", err)
 }
 
+// Probe has the plugin look at the program that it drives. A *Refusal with CodeUnsupported says that it
+// drives none.
+func (c *Client) Probe(ctx context.Context, r sdk.ProbeRequest) (sdk.Probe, error) {
+	p, err := c.executor.Probe(ctx, &pb.ProbeRequest{Program: installedToProto(r.Program), Gateway: gatewayToProto(r.Gateway)})
+	if err != nil {
+		return sdk.Probe{}, callError(ctx, "Probe", err)
+	}
+	return probeFromProto(p)
+}
+
 // Cancel asks the attempt to stop.
 func (c *Client) Cancel(ctx context.Context, attemptID, reason string) error {
 	_, err := c.executor.Cancel(ctx, &pb.CancelRequest{AttemptId: attemptID, Reason: reason})

@@ -30,6 +30,9 @@ func manifestToProto(m sdk.Manifest) *pb.Manifest {
 	for _, a := range m.Config {
 		p.Config = append(p.Config, &pb.Attribute{Name: a.Name, Type: a.Type, Required: a.Required, Doc: a.Doc})
 	}
+	for _, x := range m.Programs {
+		p.Programs = append(p.Programs, &pb.Program{Name: x.Name, Profile: x.Profile, Tested: x.Tested, Install: x.Install})
+	}
 	return p
 }
 
@@ -55,7 +58,7 @@ func manifestFromProto(p *pb.Manifest) (sdk.Manifest, error) {
 			Name: a.GetName(), Type: a.GetType(), Required: a.GetRequired(), Doc: clip(a.GetDoc(), sdk.MaxSummary),
 		})
 	}
-	return m, nil
+	return m, programsFromProto(p.GetPrograms(), &m)
 }
 
 func pathsToProto(rules []sdk.Paths) []*pb.Paths {
@@ -78,6 +81,7 @@ func attemptToProto(a sdk.Attempt) *pb.StartRequest {
 	return &pb.StartRequest{
 		AttemptId: a.ID, RunId: a.RunID, StepId: a.StepID, Instruction: a.Instruction, Tree: a.Tree,
 		BaseCommit: a.Base, Paths: pathsToProto(a.Paths), Deadline: nanos(a.Deadline),
+		Program: installedToProto(a.Program), Gateway: gatewayToProto(a.Gateway), Resume: resumeToProto(a.Resume),
 	}
 }
 
@@ -87,6 +91,7 @@ func attemptFromProto(p *pb.StartRequest, config json.RawMessage) *sdk.Attempt {
 		Tree: p.GetTree(), Base: p.GetBaseCommit(), Config: config,
 		Paths:    pathsFromProto(p.GetPaths()),
 		Deadline: fromNanos(p.GetDeadline()),
+		Program:  installedFromProto(p.GetProgram()), Gateway: gatewayFromProto(p.GetGateway()), Resume: resumeFromProto(p.GetResume()),
 	}
 }
 
@@ -117,6 +122,8 @@ func resultToProto(r sdk.Result) *pb.Result {
 		StopReason: r.StopReason, Signal: clip(r.Signal, sdk.MaxName), Summary: clip(r.Summary, sdk.MaxSummary),
 		Failed: r.Failed, ErrorClass: r.Class, Message: clip(r.Message, sdk.MaxSummary),
 		Retryable: r.Retryable, Denied: r.Denied,
+		Session: clip(r.Session, sdk.MaxName), State: stateToProto(bounded(r.State)), Version: clip(r.Version, sdk.MaxName),
+		RetryAfterMs: max(0, r.RetryAfter.Milliseconds()), Usage: usageToProto(r.Usage),
 	}
 	if !slices.Contains(stopReasons(), p.StopReason) {
 		p.StopReason = "end_turn"
@@ -141,6 +148,9 @@ func resultFromProto(p *pb.Result) (sdk.Result, error) {
 	r := sdk.Result{
 		StopReason: p.GetStopReason(), Signal: p.GetSignal(), Summary: p.GetSummary(), Failed: p.GetFailed(),
 		Class: p.GetErrorClass(), Message: p.GetMessage(), Retryable: p.GetRetryable(), Denied: p.GetDenied(),
+		Session: p.GetSession(), State: stateFromProto(p.GetState()), Version: p.GetVersion(),
+		RetryAfter: time.Duration(min(max(p.GetRetryAfterMs(), 0), maxRetryAfter.Milliseconds())) * time.Millisecond,
+		Usage:      usageFromProto(p.GetUsage()),
 	}
 	if p.ExitCode != nil {
 		code := int(p.GetExitCode())
@@ -155,8 +165,10 @@ func resultFromProto(p *pb.Result) (sdk.Result, error) {
 		return sdk.Result{}, violated("error class %q of its result is not in the set", clip(r.Class, 80))
 	case len(r.Summary) > sdk.MaxSummary || len(r.Message) > sdk.MaxSummary || len(r.Signal) > sdk.MaxName:
 		return sdk.Result{}, violated("a text of its result is too long")
+	case len(r.Session) > sdk.MaxName || len(r.Version) > sdk.MaxName:
+		return sdk.Result{}, violated("a name of its result is too long")
 	}
-	return r, nil
+	return r, checkState(r.State)
 }
 
 func checkToProto(c sdk.Check, beat time.Duration) *pb.CheckRequest {

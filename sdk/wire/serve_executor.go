@@ -35,6 +35,29 @@ func (x executorFace) Start(ctx context.Context, r *pb.StartRequest) (*pb.StartR
 	return &pb.StartReply{}, nil
 }
 
+// Probe looks at the program that the plugin drives.
+func (x executorFace) Probe(ctx context.Context, r *pb.ProbeRequest) (*pb.ProbeReply, error) {
+	config, err := x.s.ready()
+	if err != nil {
+		return nil, err
+	}
+	prober, ok := x.s.plugin.impl.(sdk.Prober)
+	if !ok {
+		return nil, refuse(codes.Unimplemented, CodeUnsupported, "the plugin drives no program")
+	}
+	var found sdk.Probe
+	err = x.s.guard("looking at its program", func() (err error) {
+		found, err = prober.Probe(ctx, sdk.ProbeRequest{
+			Config: config, Program: installedFromProto(r.GetProgram()), Gateway: gatewayFromProto(r.GetGateway()),
+		})
+		return err
+	})
+	if err != nil {
+		found = sdk.Probe{Login: "unknown", Notes: []string{err.Error()}}
+	}
+	return probeToProto(found), nil
+}
+
 func (s *Server) begin(a *attempt) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -321,8 +321,10 @@ type Manifest struct {
 	// The plugin only plays a part; shown wherever its work is shown.
 	Simulated bool `protobuf:"varint,4,opt,name=simulated,proto3" json:"simulated,omitempty"`
 	// "executor", "validator".
-	Kinds         []string     `protobuf:"bytes,5,rep,name=kinds,proto3" json:"kinds,omitempty"`
-	Config        []*Attribute `protobuf:"bytes,6,rep,name=config,proto3" json:"config,omitempty"`
+	Kinds  []string     `protobuf:"bytes,5,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Config []*Attribute `protobuf:"bytes,6,rep,name=config,proto3" json:"config,omitempty"`
+	// Programs of the operator's machine that the plugin drives.
+	Programs      []*Program `protobuf:"bytes,7,rep,name=programs,proto3" json:"programs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -399,6 +401,86 @@ func (x *Manifest) GetConfig() []*Attribute {
 	return nil
 }
 
+func (x *Manifest) GetPrograms() []*Program {
+	if x != nil {
+		return x.Programs
+	}
+	return nil
+}
+
+// Program is one that the host looks for, pins and shows inside the sandbox, read-only.
+type Program struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is looked for in the operator's PATH: "claude".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Needed by a config block with this profile only; empty for every block.
+	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The versions that the plugin was tested with: comparisons that all hold, ">=2.1.190 <2.2.0".
+	Tested string `protobuf:"bytes,3,opt,name=tested,proto3" json:"tested,omitempty"`
+	// A command line that installs it.
+	Install       string `protobuf:"bytes,4,opt,name=install,proto3" json:"install,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Program) Reset() {
+	*x = Program{}
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Program) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Program) ProtoMessage() {}
+
+func (x *Program) ProtoReflect() protoreflect.Message {
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Program.ProtoReflect.Descriptor instead.
+func (*Program) Descriptor() ([]byte, []int) {
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Program) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Program) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Program) GetTested() string {
+	if x != nil {
+		return x.Tested
+	}
+	return ""
+}
+
+func (x *Program) GetInstall() string {
+	if x != nil {
+		return x.Install
+	}
+	return ""
+}
+
 // Attribute is one key of the plugin's config block.
 type Attribute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -413,7 +495,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[5]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +507,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[5]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +520,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{5}
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Attribute) GetName() string {
@@ -479,7 +561,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[6]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +573,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[6]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +586,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{6}
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ConfigureRequest) GetConfig() []byte {
@@ -522,7 +604,7 @@ type ConfigureReply struct {
 
 func (x *ConfigureReply) Reset() {
 	*x = ConfigureReply{}
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[7]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +616,7 @@ func (x *ConfigureReply) String() string {
 func (*ConfigureReply) ProtoMessage() {}
 
 func (x *ConfigureReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[7]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +629,7 @@ func (x *ConfigureReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureReply.ProtoReflect.Descriptor instead.
 func (*ConfigureReply) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{7}
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{8}
 }
 
 type ShutdownRequest struct {
@@ -559,7 +641,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[8]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +653,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[8]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +666,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{8}
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ShutdownRequest) GetReason() string {
@@ -602,7 +684,7 @@ type ShutdownReply struct {
 
 func (x *ShutdownReply) Reset() {
 	*x = ShutdownReply{}
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[9]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +696,7 @@ func (x *ShutdownReply) String() string {
 func (*ShutdownReply) ProtoMessage() {}
 
 func (x *ShutdownReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[9]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +709,7 @@ func (x *ShutdownReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownReply.ProtoReflect.Descriptor instead.
 func (*ShutdownReply) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{9}
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{10}
 }
 
 // ErrorDetail travels in the details of a gRPC status. Hosts decide by code, never by text.
@@ -642,7 +724,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[10]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +736,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[10]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +749,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{10}
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ErrorDetail) GetCode() ErrorCode {
@@ -703,7 +785,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[11]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +797,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[11]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +810,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{11}
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Diagnostic) GetAttribute() string {
@@ -754,7 +836,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[12]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +848,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[12]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +861,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{12}
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{13}
 }
 
 // Paths are globs over repository-relative slash paths.
@@ -793,7 +875,7 @@ type Paths struct {
 
 func (x *Paths) Reset() {
 	*x = Paths{}
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[13]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +887,7 @@ func (x *Paths) String() string {
 func (*Paths) ProtoMessage() {}
 
 func (x *Paths) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[13]
+	mi := &file_sdk_proto_v1alpha_base_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +900,7 @@ func (x *Paths) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paths.ProtoReflect.Descriptor instead.
 func (*Paths) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{13}
+	return file_sdk_proto_v1alpha_base_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Paths) GetWrite() []string {
@@ -854,14 +936,20 @@ const file_sdk_proto_v1alpha_base_proto_rawDesc = "" +
 	"\bfeatures\x18\x02 \x03(\tR\bfeatures\"\x11\n" +
 	"\x0fDescribeRequest\"N\n" +
 	"\rDescribeReply\x12=\n" +
-	"\bmanifest\x18\x01 \x01(\v2!.drawspan.plugin.v1alpha.ManifestR\bmanifest\"\xc2\x01\n" +
+	"\bmanifest\x18\x01 \x01(\v2!.drawspan.plugin.v1alpha.ManifestR\bmanifest\"\x80\x02\n" +
 	"\bManifest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
 	"\asummary\x18\x03 \x01(\tR\asummary\x12\x1c\n" +
 	"\tsimulated\x18\x04 \x01(\bR\tsimulated\x12\x14\n" +
 	"\x05kinds\x18\x05 \x03(\tR\x05kinds\x12:\n" +
-	"\x06config\x18\x06 \x03(\v2\".drawspan.plugin.v1alpha.AttributeR\x06config\"a\n" +
+	"\x06config\x18\x06 \x03(\v2\".drawspan.plugin.v1alpha.AttributeR\x06config\x12<\n" +
+	"\bprograms\x18\a \x03(\v2 .drawspan.plugin.v1alpha.ProgramR\bprograms\"i\n" +
+	"\aProgram\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x16\n" +
+	"\x06tested\x18\x03 \x01(\tR\x06tested\x12\x18\n" +
+	"\ainstall\x18\x04 \x01(\tR\ainstall\"a\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1a\n" +
@@ -915,7 +1003,7 @@ func file_sdk_proto_v1alpha_base_proto_rawDescGZIP() []byte {
 }
 
 var file_sdk_proto_v1alpha_base_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sdk_proto_v1alpha_base_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_sdk_proto_v1alpha_base_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_sdk_proto_v1alpha_base_proto_goTypes = []any{
 	(ErrorCode)(0),           // 0: drawspan.plugin.v1alpha.ErrorCode
 	(*HelloRequest)(nil),     // 1: drawspan.plugin.v1alpha.HelloRequest
@@ -923,34 +1011,36 @@ var file_sdk_proto_v1alpha_base_proto_goTypes = []any{
 	(*DescribeRequest)(nil),  // 3: drawspan.plugin.v1alpha.DescribeRequest
 	(*DescribeReply)(nil),    // 4: drawspan.plugin.v1alpha.DescribeReply
 	(*Manifest)(nil),         // 5: drawspan.plugin.v1alpha.Manifest
-	(*Attribute)(nil),        // 6: drawspan.plugin.v1alpha.Attribute
-	(*ConfigureRequest)(nil), // 7: drawspan.plugin.v1alpha.ConfigureRequest
-	(*ConfigureReply)(nil),   // 8: drawspan.plugin.v1alpha.ConfigureReply
-	(*ShutdownRequest)(nil),  // 9: drawspan.plugin.v1alpha.ShutdownRequest
-	(*ShutdownReply)(nil),    // 10: drawspan.plugin.v1alpha.ShutdownReply
-	(*ErrorDetail)(nil),      // 11: drawspan.plugin.v1alpha.ErrorDetail
-	(*Diagnostic)(nil),       // 12: drawspan.plugin.v1alpha.Diagnostic
-	(*Heartbeat)(nil),        // 13: drawspan.plugin.v1alpha.Heartbeat
-	(*Paths)(nil),            // 14: drawspan.plugin.v1alpha.Paths
+	(*Program)(nil),          // 6: drawspan.plugin.v1alpha.Program
+	(*Attribute)(nil),        // 7: drawspan.plugin.v1alpha.Attribute
+	(*ConfigureRequest)(nil), // 8: drawspan.plugin.v1alpha.ConfigureRequest
+	(*ConfigureReply)(nil),   // 9: drawspan.plugin.v1alpha.ConfigureReply
+	(*ShutdownRequest)(nil),  // 10: drawspan.plugin.v1alpha.ShutdownRequest
+	(*ShutdownReply)(nil),    // 11: drawspan.plugin.v1alpha.ShutdownReply
+	(*ErrorDetail)(nil),      // 12: drawspan.plugin.v1alpha.ErrorDetail
+	(*Diagnostic)(nil),       // 13: drawspan.plugin.v1alpha.Diagnostic
+	(*Heartbeat)(nil),        // 14: drawspan.plugin.v1alpha.Heartbeat
+	(*Paths)(nil),            // 15: drawspan.plugin.v1alpha.Paths
 }
 var file_sdk_proto_v1alpha_base_proto_depIdxs = []int32{
 	5,  // 0: drawspan.plugin.v1alpha.DescribeReply.manifest:type_name -> drawspan.plugin.v1alpha.Manifest
-	6,  // 1: drawspan.plugin.v1alpha.Manifest.config:type_name -> drawspan.plugin.v1alpha.Attribute
-	0,  // 2: drawspan.plugin.v1alpha.ErrorDetail.code:type_name -> drawspan.plugin.v1alpha.ErrorCode
-	12, // 3: drawspan.plugin.v1alpha.ErrorDetail.diagnostics:type_name -> drawspan.plugin.v1alpha.Diagnostic
-	1,  // 4: drawspan.plugin.v1alpha.Base.Hello:input_type -> drawspan.plugin.v1alpha.HelloRequest
-	3,  // 5: drawspan.plugin.v1alpha.Base.Describe:input_type -> drawspan.plugin.v1alpha.DescribeRequest
-	7,  // 6: drawspan.plugin.v1alpha.Base.Configure:input_type -> drawspan.plugin.v1alpha.ConfigureRequest
-	9,  // 7: drawspan.plugin.v1alpha.Base.Shutdown:input_type -> drawspan.plugin.v1alpha.ShutdownRequest
-	2,  // 8: drawspan.plugin.v1alpha.Base.Hello:output_type -> drawspan.plugin.v1alpha.HelloReply
-	4,  // 9: drawspan.plugin.v1alpha.Base.Describe:output_type -> drawspan.plugin.v1alpha.DescribeReply
-	8,  // 10: drawspan.plugin.v1alpha.Base.Configure:output_type -> drawspan.plugin.v1alpha.ConfigureReply
-	10, // 11: drawspan.plugin.v1alpha.Base.Shutdown:output_type -> drawspan.plugin.v1alpha.ShutdownReply
-	8,  // [8:12] is the sub-list for method output_type
-	4,  // [4:8] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	7,  // 1: drawspan.plugin.v1alpha.Manifest.config:type_name -> drawspan.plugin.v1alpha.Attribute
+	6,  // 2: drawspan.plugin.v1alpha.Manifest.programs:type_name -> drawspan.plugin.v1alpha.Program
+	0,  // 3: drawspan.plugin.v1alpha.ErrorDetail.code:type_name -> drawspan.plugin.v1alpha.ErrorCode
+	13, // 4: drawspan.plugin.v1alpha.ErrorDetail.diagnostics:type_name -> drawspan.plugin.v1alpha.Diagnostic
+	1,  // 5: drawspan.plugin.v1alpha.Base.Hello:input_type -> drawspan.plugin.v1alpha.HelloRequest
+	3,  // 6: drawspan.plugin.v1alpha.Base.Describe:input_type -> drawspan.plugin.v1alpha.DescribeRequest
+	8,  // 7: drawspan.plugin.v1alpha.Base.Configure:input_type -> drawspan.plugin.v1alpha.ConfigureRequest
+	10, // 8: drawspan.plugin.v1alpha.Base.Shutdown:input_type -> drawspan.plugin.v1alpha.ShutdownRequest
+	2,  // 9: drawspan.plugin.v1alpha.Base.Hello:output_type -> drawspan.plugin.v1alpha.HelloReply
+	4,  // 10: drawspan.plugin.v1alpha.Base.Describe:output_type -> drawspan.plugin.v1alpha.DescribeReply
+	9,  // 11: drawspan.plugin.v1alpha.Base.Configure:output_type -> drawspan.plugin.v1alpha.ConfigureReply
+	11, // 12: drawspan.plugin.v1alpha.Base.Shutdown:output_type -> drawspan.plugin.v1alpha.ShutdownReply
+	9,  // [9:13] is the sub-list for method output_type
+	5,  // [5:9] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_sdk_proto_v1alpha_base_proto_init() }
@@ -964,7 +1054,7 @@ func file_sdk_proto_v1alpha_base_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sdk_proto_v1alpha_base_proto_rawDesc), len(file_sdk_proto_v1alpha_base_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

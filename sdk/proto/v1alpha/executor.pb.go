@@ -34,7 +34,13 @@ type StartRequest struct {
 	// A change must satisfy every entry.
 	Paths []*Paths `protobuf:"bytes,7,rep,name=paths,proto3" json:"paths,omitempty"`
 	// When the host will stop the attempt, in nanoseconds of Unix time; 0 for never.
-	Deadline      int64 `protobuf:"varint,8,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Deadline int64 `protobuf:"varint,8,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// The program that the plugin drives, where its manifest names one.
+	Program *Installed `protobuf:"bytes,9,opt,name=program,proto3" json:"program,omitempty"`
+	// The way to a model, where the operator declared one.
+	Gateway *Gateway `protobuf:"bytes,10,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// The session to go on with, in a follow-up.
+	Resume        *Resume `protobuf:"bytes,11,opt,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -125,6 +131,516 @@ func (x *StartRequest) GetDeadline() int64 {
 	return 0
 }
 
+func (x *StartRequest) GetProgram() *Installed {
+	if x != nil {
+		return x.Program
+	}
+	return nil
+}
+
+func (x *StartRequest) GetGateway() *Gateway {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
+func (x *StartRequest) GetResume() *Resume {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+// Installed is a program that the host found. Its paths are the same inside the sandbox.
+type Installed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Absolute, without links.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// "sha256:..." of the file at path.
+	Digest string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Absolute path of the program that runs a script; empty for a binary.
+	Interpreter   string `protobuf:"bytes,4,opt,name=interpreter,proto3" json:"interpreter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Installed) Reset() {
+	*x = Installed{}
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Installed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Installed) ProtoMessage() {}
+
+func (x *Installed) ProtoReflect() protoreflect.Message {
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Installed.ProtoReflect.Descriptor instead.
+func (*Installed) Descriptor() ([]byte, []int) {
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Installed) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Installed) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Installed) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Installed) GetInterpreter() string {
+	if x != nil {
+		return x.Interpreter
+	}
+	return ""
+}
+
+// Gateway is an endpoint on the attempt's loopback that forwards to a model's one.
+type Gateway struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "http://127.0.0.1:PORT"
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// What the endpoint takes for a credential; it is worth nothing elsewhere.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// responses, messages, chat or gemini.
+	Wire          string `protobuf:"bytes,3,opt,name=wire,proto3" json:"wire,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gateway) Reset() {
+	*x = Gateway{}
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gateway) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gateway) ProtoMessage() {}
+
+func (x *Gateway) ProtoReflect() protoreflect.Message {
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
+func (*Gateway) Descriptor() ([]byte, []int) {
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Gateway) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Gateway) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Gateway) GetWire() string {
+	if x != nil {
+		return x.Wire
+	}
+	return ""
+}
+
+// Resume is what an attempt before left of its session.
+type Resume struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The executor's own id of it.
+	Session string `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// What it asked to keep. Empty when nothing was kept: then there is only the summary.
+	State []*StateFile `protobuf:"bytes,2,rep,name=state,proto3" json:"state,omitempty"`
+	// What it said last.
+	Summary       string `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Resume) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *Resume) GetState() []*StateFile {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *Resume) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+// StateFile is one file of an executor's own session.
+type StateFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Relative, with slashes.
+	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateFile) Reset() {
+	*x = StateFile{}
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateFile) ProtoMessage() {}
+
+func (x *StateFile) ProtoReflect() protoreflect.Message {
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateFile.ProtoReflect.Descriptor instead.
+func (*StateFile) Descriptor() ([]byte, []int) {
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StateFile) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *StateFile) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type ProbeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Program       *Installed             `protobuf:"bytes,1,opt,name=program,proto3" json:"program,omitempty"`
+	Gateway       *Gateway               `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeRequest) Reset() {
+	*x = ProbeRequest{}
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeRequest) ProtoMessage() {}
+
+func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
+func (*ProbeRequest) Descriptor() ([]byte, []int) {
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ProbeRequest) GetProgram() *Installed {
+	if x != nil {
+		return x.Program
+	}
+	return nil
+}
+
+func (x *ProbeRequest) GetGateway() *Gateway {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
+type ProbeReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The program's version, as it says itself.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Whether it is one that the plugin was tested with.
+	Tested bool `protobuf:"varint,2,opt,name=tested,proto3" json:"tested,omitempty"`
+	// ready, missing or unknown.
+	Login string `protobuf:"bytes,3,opt,name=login,proto3" json:"login,omitempty"`
+	// One line each.
+	Notes         []string `protobuf:"bytes,4,rep,name=notes,proto3" json:"notes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeReply) Reset() {
+	*x = ProbeReply{}
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeReply) ProtoMessage() {}
+
+func (x *ProbeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
+func (*ProbeReply) Descriptor() ([]byte, []int) {
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ProbeReply) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ProbeReply) GetTested() bool {
+	if x != nil {
+		return x.Tested
+	}
+	return false
+}
+
+func (x *ProbeReply) GetLogin() string {
+	if x != nil {
+		return x.Login
+	}
+	return ""
+}
+
+func (x *ProbeReply) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+// Usage is what a session has used. Input includes what was read from and written to a cache.
+type Usage struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Input       int64                  `protobuf:"varint,1,opt,name=input,proto3" json:"input,omitempty"`
+	CachedRead  int64                  `protobuf:"varint,2,opt,name=cached_read,json=cachedRead,proto3" json:"cached_read,omitempty"`
+	CachedWrite int64                  `protobuf:"varint,3,opt,name=cached_write,json=cachedWrite,proto3" json:"cached_write,omitempty"`
+	Output      int64                  `protobuf:"varint,4,opt,name=output,proto3" json:"output,omitempty"`
+	Reasoning   int64                  `protobuf:"varint,5,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
+	Calls       int64                  `protobuf:"varint,6,opt,name=calls,proto3" json:"calls,omitempty"`
+	Cost        float64                `protobuf:"fixed64,7,opt,name=cost,proto3" json:"cost,omitempty"`
+	// "USD"
+	Currency string `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
+	// reported (by the executor) or computed.
+	Basis         string `protobuf:"bytes,9,opt,name=basis,proto3" json:"basis,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Usage) GetInput() int64 {
+	if x != nil {
+		return x.Input
+	}
+	return 0
+}
+
+func (x *Usage) GetCachedRead() int64 {
+	if x != nil {
+		return x.CachedRead
+	}
+	return 0
+}
+
+func (x *Usage) GetCachedWrite() int64 {
+	if x != nil {
+		return x.CachedWrite
+	}
+	return 0
+}
+
+func (x *Usage) GetOutput() int64 {
+	if x != nil {
+		return x.Output
+	}
+	return 0
+}
+
+func (x *Usage) GetReasoning() int64 {
+	if x != nil {
+		return x.Reasoning
+	}
+	return 0
+}
+
+func (x *Usage) GetCalls() int64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Usage) GetCost() float64 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
+func (x *Usage) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Usage) GetBasis() string {
+	if x != nil {
+		return x.Basis
+	}
+	return ""
+}
+
 type StartReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -133,7 +649,7 @@ type StartReply struct {
 
 func (x *StartReply) Reset() {
 	*x = StartReply{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[1]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -145,7 +661,7 @@ func (x *StartReply) String() string {
 func (*StartReply) ProtoMessage() {}
 
 func (x *StartReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[1]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -158,7 +674,7 @@ func (x *StartReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReply.ProtoReflect.Descriptor instead.
 func (*StartReply) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{1}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{8}
 }
 
 type AttachRequest struct {
@@ -172,7 +688,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[2]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -184,7 +700,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[2]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -197,7 +713,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{2}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AttachRequest) GetAttemptId() string {
@@ -231,7 +747,7 @@ type AttachReply struct {
 
 func (x *AttachReply) Reset() {
 	*x = AttachReply{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[3]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -243,7 +759,7 @@ func (x *AttachReply) String() string {
 func (*AttachReply) ProtoMessage() {}
 
 func (x *AttachReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[3]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -256,7 +772,7 @@ func (x *AttachReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachReply.ProtoReflect.Descriptor instead.
 func (*AttachReply) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{3}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AttachReply) GetSeq() uint64 {
@@ -338,7 +854,7 @@ func (*AttachReply_Result) isAttachReply_Body() {}
 //	tool.ended            status (ok, failed, denied, cancelled, unknown), exit_code, output
 //	file.changed          path, op (add, modify, delete, rename, mode), before, after, basis
 //	plan.updated          entries{text, status, priority}
-//	permission.requested  tool, title, input
+//	permission.requested  tool, title, input, paths, command
 //	permission.resolved   decision, decided_by, rule
 //	question.asked        text, options
 //	question.answered     text, answered
@@ -374,7 +890,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[4]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -386,7 +902,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[4]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -399,7 +915,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{4}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Event) GetType() string {
@@ -470,17 +986,26 @@ type Result struct {
 	Failed  bool   `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
 	// auth, rate_limit, quota, overloaded, context, budget, policy, sandbox, network, protocol, crash,
 	// unknown
-	ErrorClass    string `protobuf:"bytes,6,opt,name=error_class,json=errorClass,proto3" json:"error_class,omitempty"`
-	Message       string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
-	Retryable     bool   `protobuf:"varint,8,opt,name=retryable,proto3" json:"retryable,omitempty"`
-	Denied        bool   `protobuf:"varint,9,opt,name=denied,proto3" json:"denied,omitempty"`
+	ErrorClass string `protobuf:"bytes,6,opt,name=error_class,json=errorClass,proto3" json:"error_class,omitempty"`
+	Message    string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
+	Retryable  bool   `protobuf:"varint,8,opt,name=retryable,proto3" json:"retryable,omitempty"`
+	Denied     bool   `protobuf:"varint,9,opt,name=denied,proto3" json:"denied,omitempty"`
+	// The executor's own id of the session, for a follow-up.
+	Session string `protobuf:"bytes,10,opt,name=session,proto3" json:"session,omitempty"`
+	// What a follow-up needs of it, at most 6 MiB in all.
+	State []*StateFile `protobuf:"bytes,11,rep,name=state,proto3" json:"state,omitempty"`
+	// The version of the program that was driven.
+	Version string `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
+	// When a retry makes sense, in milliseconds from now; 0 for unknown.
+	RetryAfterMs  int64  `protobuf:"varint,13,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	Usage         *Usage `protobuf:"bytes,14,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[5]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +1017,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[5]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +1030,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{5}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Result) GetStopReason() string {
@@ -571,6 +1096,41 @@ func (x *Result) GetDenied() bool {
 	return false
 }
 
+func (x *Result) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *Result) GetState() []*StateFile {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *Result) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Result) GetRetryAfterMs() int64 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
+}
+
+func (x *Result) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
 type InputRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AttemptId     string                 `protobuf:"bytes,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"`
@@ -583,7 +1143,7 @@ type InputRequest struct {
 
 func (x *InputRequest) Reset() {
 	*x = InputRequest{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[6]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +1155,7 @@ func (x *InputRequest) String() string {
 func (*InputRequest) ProtoMessage() {}
 
 func (x *InputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[6]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +1168,7 @@ func (x *InputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputRequest.ProtoReflect.Descriptor instead.
 func (*InputRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{6}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InputRequest) GetAttemptId() string {
@@ -649,7 +1209,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[7]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +1221,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[7]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +1234,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{7}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Answer) GetText() string {
@@ -701,7 +1261,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[8]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +1273,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[8]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +1286,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{8}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Decision) GetAllowed() bool {
@@ -751,7 +1311,7 @@ type InputReply struct {
 
 func (x *InputReply) Reset() {
 	*x = InputReply{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[9]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +1323,7 @@ func (x *InputReply) String() string {
 func (*InputReply) ProtoMessage() {}
 
 func (x *InputReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[9]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +1336,7 @@ func (x *InputReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputReply.ProtoReflect.Descriptor instead.
 func (*InputReply) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{9}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{16}
 }
 
 type CancelRequest struct {
@@ -789,7 +1349,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[10]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +1361,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[10]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +1374,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{10}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelRequest) GetAttemptId() string {
@@ -839,7 +1399,7 @@ type CancelReply struct {
 
 func (x *CancelReply) Reset() {
 	*x = CancelReply{}
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[11]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +1411,7 @@ func (x *CancelReply) String() string {
 func (*CancelReply) ProtoMessage() {}
 
 func (x *CancelReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[11]
+	mi := &file_sdk_proto_v1alpha_executor_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,14 +1424,14 @@ func (x *CancelReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReply.ProtoReflect.Descriptor instead.
 func (*CancelReply) Descriptor() ([]byte, []int) {
-	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{11}
+	return file_sdk_proto_v1alpha_executor_proto_rawDescGZIP(), []int{18}
 }
 
 var File_sdk_proto_v1alpha_executor_proto protoreflect.FileDescriptor
 
 const file_sdk_proto_v1alpha_executor_proto_rawDesc = "" +
 	"\n" +
-	" sdk/proto/v1alpha/executor.proto\x12\x17drawspan.plugin.v1alpha\x1a\x1csdk/proto/v1alpha/base.proto\"\x86\x02\n" +
+	" sdk/proto/v1alpha/executor.proto\x12\x17drawspan.plugin.v1alpha\x1a\x1csdk/proto/v1alpha/base.proto\"\xb9\x03\n" +
 	"\fStartRequest\x12\x1d\n" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\tR\tattemptId\x12\x15\n" +
@@ -882,7 +1442,47 @@ const file_sdk_proto_v1alpha_executor_proto_rawDesc = "" +
 	"\vbase_commit\x18\x06 \x01(\tR\n" +
 	"baseCommit\x124\n" +
 	"\x05paths\x18\a \x03(\v2\x1e.drawspan.plugin.v1alpha.PathsR\x05paths\x12\x1a\n" +
-	"\bdeadline\x18\b \x01(\x03R\bdeadline\"\f\n" +
+	"\bdeadline\x18\b \x01(\x03R\bdeadline\x12<\n" +
+	"\aprogram\x18\t \x01(\v2\".drawspan.plugin.v1alpha.InstalledR\aprogram\x12:\n" +
+	"\agateway\x18\n" +
+	" \x01(\v2 .drawspan.plugin.v1alpha.GatewayR\agateway\x127\n" +
+	"\x06resume\x18\v \x01(\v2\x1f.drawspan.plugin.v1alpha.ResumeR\x06resume\"m\n" +
+	"\tInstalled\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12 \n" +
+	"\vinterpreter\x18\x04 \x01(\tR\vinterpreter\"A\n" +
+	"\aGateway\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04wire\x18\x03 \x01(\tR\x04wire\"v\n" +
+	"\x06Resume\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x128\n" +
+	"\x05state\x18\x02 \x03(\v2\".drawspan.plugin.v1alpha.StateFileR\x05state\x12\x18\n" +
+	"\asummary\x18\x03 \x01(\tR\asummary\"3\n" +
+	"\tStateFile\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\x88\x01\n" +
+	"\fProbeRequest\x12<\n" +
+	"\aprogram\x18\x01 \x01(\v2\".drawspan.plugin.v1alpha.InstalledR\aprogram\x12:\n" +
+	"\agateway\x18\x02 \x01(\v2 .drawspan.plugin.v1alpha.GatewayR\agateway\"j\n" +
+	"\n" +
+	"ProbeReply\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
+	"\x06tested\x18\x02 \x01(\bR\x06tested\x12\x14\n" +
+	"\x05login\x18\x03 \x01(\tR\x05login\x12\x14\n" +
+	"\x05notes\x18\x04 \x03(\tR\x05notes\"\xf3\x01\n" +
+	"\x05Usage\x12\x14\n" +
+	"\x05input\x18\x01 \x01(\x03R\x05input\x12\x1f\n" +
+	"\vcached_read\x18\x02 \x01(\x03R\n" +
+	"cachedRead\x12!\n" +
+	"\fcached_write\x18\x03 \x01(\x03R\vcachedWrite\x12\x16\n" +
+	"\x06output\x18\x04 \x01(\x03R\x06output\x12\x1c\n" +
+	"\treasoning\x18\x05 \x01(\x03R\treasoning\x12\x14\n" +
+	"\x05calls\x18\x06 \x01(\x03R\x05calls\x12\x12\n" +
+	"\x04cost\x18\a \x01(\x01R\x04cost\x12\x1a\n" +
+	"\bcurrency\x18\b \x01(\tR\bcurrency\x12\x14\n" +
+	"\x05basis\x18\t \x01(\tR\x05basis\"\f\n" +
 	"\n" +
 	"StartReply\"Q\n" +
 	"\rAttachRequest\x12\x1d\n" +
@@ -903,7 +1503,7 @@ const file_sdk_proto_v1alpha_executor_proto_rawDesc = "" +
 	"\x04turn\x18\x05 \x01(\x05R\x04turn\x12\x12\n" +
 	"\x04data\x18\x06 \x01(\fR\x04data\x12\x16\n" +
 	"\x06stream\x18\a \x01(\tR\x06stream\x12\x10\n" +
-	"\x03log\x18\b \x01(\fR\x03log\"\x94\x02\n" +
+	"\x03log\x18\b \x01(\fR\x03log\"\xde\x03\n" +
 	"\x06Result\x12\x1f\n" +
 	"\vstop_reason\x18\x01 \x01(\tR\n" +
 	"stopReason\x12 \n" +
@@ -915,7 +1515,13 @@ const file_sdk_proto_v1alpha_executor_proto_rawDesc = "" +
 	"errorClass\x12\x18\n" +
 	"\amessage\x18\a \x01(\tR\amessage\x12\x1c\n" +
 	"\tretryable\x18\b \x01(\bR\tretryable\x12\x16\n" +
-	"\x06denied\x18\t \x01(\bR\x06deniedB\f\n" +
+	"\x06denied\x18\t \x01(\bR\x06denied\x12\x18\n" +
+	"\asession\x18\n" +
+	" \x01(\tR\asession\x128\n" +
+	"\x05state\x18\v \x03(\v2\".drawspan.plugin.v1alpha.StateFileR\x05state\x12\x18\n" +
+	"\aversion\x18\f \x01(\tR\aversion\x12$\n" +
+	"\x0eretry_after_ms\x18\r \x01(\x03R\fretryAfterMs\x124\n" +
+	"\x05usage\x18\x0e \x01(\v2\x1e.drawspan.plugin.v1alpha.UsageR\x05usageB\f\n" +
 	"\n" +
 	"_exit_code\"\xbe\x01\n" +
 	"\fInputRequest\x12\x1d\n" +
@@ -936,11 +1542,12 @@ const file_sdk_proto_v1alpha_executor_proto_rawDesc = "" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\tR\tattemptId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\r\n" +
-	"\vCancelReply2\xe6\x02\n" +
+	"\vCancelReply2\xbb\x03\n" +
 	"\bExecutor\x12S\n" +
 	"\x05Start\x12%.drawspan.plugin.v1alpha.StartRequest\x1a#.drawspan.plugin.v1alpha.StartReply\x12X\n" +
 	"\x06Attach\x12&.drawspan.plugin.v1alpha.AttachRequest\x1a$.drawspan.plugin.v1alpha.AttachReply0\x01\x12S\n" +
-	"\x05Input\x12%.drawspan.plugin.v1alpha.InputRequest\x1a#.drawspan.plugin.v1alpha.InputReply\x12V\n" +
+	"\x05Input\x12%.drawspan.plugin.v1alpha.InputRequest\x1a#.drawspan.plugin.v1alpha.InputReply\x12S\n" +
+	"\x05Probe\x12%.drawspan.plugin.v1alpha.ProbeRequest\x1a#.drawspan.plugin.v1alpha.ProbeReply\x12V\n" +
 	"\x06Cancel\x12&.drawspan.plugin.v1alpha.CancelRequest\x1a$.drawspan.plugin.v1alpha.CancelReplyB8Z6github.com/drawspan/drawspan/sdk/proto/v1alpha;v1alphab\x06proto3"
 
 var (
@@ -955,43 +1562,60 @@ func file_sdk_proto_v1alpha_executor_proto_rawDescGZIP() []byte {
 	return file_sdk_proto_v1alpha_executor_proto_rawDescData
 }
 
-var file_sdk_proto_v1alpha_executor_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_sdk_proto_v1alpha_executor_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_sdk_proto_v1alpha_executor_proto_goTypes = []any{
 	(*StartRequest)(nil),  // 0: drawspan.plugin.v1alpha.StartRequest
-	(*StartReply)(nil),    // 1: drawspan.plugin.v1alpha.StartReply
-	(*AttachRequest)(nil), // 2: drawspan.plugin.v1alpha.AttachRequest
-	(*AttachReply)(nil),   // 3: drawspan.plugin.v1alpha.AttachReply
-	(*Event)(nil),         // 4: drawspan.plugin.v1alpha.Event
-	(*Result)(nil),        // 5: drawspan.plugin.v1alpha.Result
-	(*InputRequest)(nil),  // 6: drawspan.plugin.v1alpha.InputRequest
-	(*Answer)(nil),        // 7: drawspan.plugin.v1alpha.Answer
-	(*Decision)(nil),      // 8: drawspan.plugin.v1alpha.Decision
-	(*InputReply)(nil),    // 9: drawspan.plugin.v1alpha.InputReply
-	(*CancelRequest)(nil), // 10: drawspan.plugin.v1alpha.CancelRequest
-	(*CancelReply)(nil),   // 11: drawspan.plugin.v1alpha.CancelReply
-	(*Paths)(nil),         // 12: drawspan.plugin.v1alpha.Paths
-	(*Heartbeat)(nil),     // 13: drawspan.plugin.v1alpha.Heartbeat
+	(*Installed)(nil),     // 1: drawspan.plugin.v1alpha.Installed
+	(*Gateway)(nil),       // 2: drawspan.plugin.v1alpha.Gateway
+	(*Resume)(nil),        // 3: drawspan.plugin.v1alpha.Resume
+	(*StateFile)(nil),     // 4: drawspan.plugin.v1alpha.StateFile
+	(*ProbeRequest)(nil),  // 5: drawspan.plugin.v1alpha.ProbeRequest
+	(*ProbeReply)(nil),    // 6: drawspan.plugin.v1alpha.ProbeReply
+	(*Usage)(nil),         // 7: drawspan.plugin.v1alpha.Usage
+	(*StartReply)(nil),    // 8: drawspan.plugin.v1alpha.StartReply
+	(*AttachRequest)(nil), // 9: drawspan.plugin.v1alpha.AttachRequest
+	(*AttachReply)(nil),   // 10: drawspan.plugin.v1alpha.AttachReply
+	(*Event)(nil),         // 11: drawspan.plugin.v1alpha.Event
+	(*Result)(nil),        // 12: drawspan.plugin.v1alpha.Result
+	(*InputRequest)(nil),  // 13: drawspan.plugin.v1alpha.InputRequest
+	(*Answer)(nil),        // 14: drawspan.plugin.v1alpha.Answer
+	(*Decision)(nil),      // 15: drawspan.plugin.v1alpha.Decision
+	(*InputReply)(nil),    // 16: drawspan.plugin.v1alpha.InputReply
+	(*CancelRequest)(nil), // 17: drawspan.plugin.v1alpha.CancelRequest
+	(*CancelReply)(nil),   // 18: drawspan.plugin.v1alpha.CancelReply
+	(*Paths)(nil),         // 19: drawspan.plugin.v1alpha.Paths
+	(*Heartbeat)(nil),     // 20: drawspan.plugin.v1alpha.Heartbeat
 }
 var file_sdk_proto_v1alpha_executor_proto_depIdxs = []int32{
-	12, // 0: drawspan.plugin.v1alpha.StartRequest.paths:type_name -> drawspan.plugin.v1alpha.Paths
-	4,  // 1: drawspan.plugin.v1alpha.AttachReply.event:type_name -> drawspan.plugin.v1alpha.Event
-	13, // 2: drawspan.plugin.v1alpha.AttachReply.heartbeat:type_name -> drawspan.plugin.v1alpha.Heartbeat
-	5,  // 3: drawspan.plugin.v1alpha.AttachReply.result:type_name -> drawspan.plugin.v1alpha.Result
-	7,  // 4: drawspan.plugin.v1alpha.InputRequest.answer:type_name -> drawspan.plugin.v1alpha.Answer
-	8,  // 5: drawspan.plugin.v1alpha.InputRequest.decision:type_name -> drawspan.plugin.v1alpha.Decision
-	0,  // 6: drawspan.plugin.v1alpha.Executor.Start:input_type -> drawspan.plugin.v1alpha.StartRequest
-	2,  // 7: drawspan.plugin.v1alpha.Executor.Attach:input_type -> drawspan.plugin.v1alpha.AttachRequest
-	6,  // 8: drawspan.plugin.v1alpha.Executor.Input:input_type -> drawspan.plugin.v1alpha.InputRequest
-	10, // 9: drawspan.plugin.v1alpha.Executor.Cancel:input_type -> drawspan.plugin.v1alpha.CancelRequest
-	1,  // 10: drawspan.plugin.v1alpha.Executor.Start:output_type -> drawspan.plugin.v1alpha.StartReply
-	3,  // 11: drawspan.plugin.v1alpha.Executor.Attach:output_type -> drawspan.plugin.v1alpha.AttachReply
-	9,  // 12: drawspan.plugin.v1alpha.Executor.Input:output_type -> drawspan.plugin.v1alpha.InputReply
-	11, // 13: drawspan.plugin.v1alpha.Executor.Cancel:output_type -> drawspan.plugin.v1alpha.CancelReply
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	19, // 0: drawspan.plugin.v1alpha.StartRequest.paths:type_name -> drawspan.plugin.v1alpha.Paths
+	1,  // 1: drawspan.plugin.v1alpha.StartRequest.program:type_name -> drawspan.plugin.v1alpha.Installed
+	2,  // 2: drawspan.plugin.v1alpha.StartRequest.gateway:type_name -> drawspan.plugin.v1alpha.Gateway
+	3,  // 3: drawspan.plugin.v1alpha.StartRequest.resume:type_name -> drawspan.plugin.v1alpha.Resume
+	4,  // 4: drawspan.plugin.v1alpha.Resume.state:type_name -> drawspan.plugin.v1alpha.StateFile
+	1,  // 5: drawspan.plugin.v1alpha.ProbeRequest.program:type_name -> drawspan.plugin.v1alpha.Installed
+	2,  // 6: drawspan.plugin.v1alpha.ProbeRequest.gateway:type_name -> drawspan.plugin.v1alpha.Gateway
+	11, // 7: drawspan.plugin.v1alpha.AttachReply.event:type_name -> drawspan.plugin.v1alpha.Event
+	20, // 8: drawspan.plugin.v1alpha.AttachReply.heartbeat:type_name -> drawspan.plugin.v1alpha.Heartbeat
+	12, // 9: drawspan.plugin.v1alpha.AttachReply.result:type_name -> drawspan.plugin.v1alpha.Result
+	4,  // 10: drawspan.plugin.v1alpha.Result.state:type_name -> drawspan.plugin.v1alpha.StateFile
+	7,  // 11: drawspan.plugin.v1alpha.Result.usage:type_name -> drawspan.plugin.v1alpha.Usage
+	14, // 12: drawspan.plugin.v1alpha.InputRequest.answer:type_name -> drawspan.plugin.v1alpha.Answer
+	15, // 13: drawspan.plugin.v1alpha.InputRequest.decision:type_name -> drawspan.plugin.v1alpha.Decision
+	0,  // 14: drawspan.plugin.v1alpha.Executor.Start:input_type -> drawspan.plugin.v1alpha.StartRequest
+	9,  // 15: drawspan.plugin.v1alpha.Executor.Attach:input_type -> drawspan.plugin.v1alpha.AttachRequest
+	13, // 16: drawspan.plugin.v1alpha.Executor.Input:input_type -> drawspan.plugin.v1alpha.InputRequest
+	5,  // 17: drawspan.plugin.v1alpha.Executor.Probe:input_type -> drawspan.plugin.v1alpha.ProbeRequest
+	17, // 18: drawspan.plugin.v1alpha.Executor.Cancel:input_type -> drawspan.plugin.v1alpha.CancelRequest
+	8,  // 19: drawspan.plugin.v1alpha.Executor.Start:output_type -> drawspan.plugin.v1alpha.StartReply
+	10, // 20: drawspan.plugin.v1alpha.Executor.Attach:output_type -> drawspan.plugin.v1alpha.AttachReply
+	16, // 21: drawspan.plugin.v1alpha.Executor.Input:output_type -> drawspan.plugin.v1alpha.InputReply
+	6,  // 22: drawspan.plugin.v1alpha.Executor.Probe:output_type -> drawspan.plugin.v1alpha.ProbeReply
+	18, // 23: drawspan.plugin.v1alpha.Executor.Cancel:output_type -> drawspan.plugin.v1alpha.CancelReply
+	19, // [19:24] is the sub-list for method output_type
+	14, // [14:19] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_sdk_proto_v1alpha_executor_proto_init() }
@@ -1000,19 +1624,19 @@ func file_sdk_proto_v1alpha_executor_proto_init() {
 		return
 	}
 	file_sdk_proto_v1alpha_base_proto_init()
-	file_sdk_proto_v1alpha_executor_proto_msgTypes[3].OneofWrappers = []any{
+	file_sdk_proto_v1alpha_executor_proto_msgTypes[10].OneofWrappers = []any{
 		(*AttachReply_Event)(nil),
 		(*AttachReply_Heartbeat)(nil),
 		(*AttachReply_Result)(nil),
 	}
-	file_sdk_proto_v1alpha_executor_proto_msgTypes[5].OneofWrappers = []any{}
+	file_sdk_proto_v1alpha_executor_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sdk_proto_v1alpha_executor_proto_rawDesc), len(file_sdk_proto_v1alpha_executor_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

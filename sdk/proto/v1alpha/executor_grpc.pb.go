@@ -22,6 +22,7 @@ const (
 	Executor_Start_FullMethodName  = "/drawspan.plugin.v1alpha.Executor/Start"
 	Executor_Attach_FullMethodName = "/drawspan.plugin.v1alpha.Executor/Attach"
 	Executor_Input_FullMethodName  = "/drawspan.plugin.v1alpha.Executor/Input"
+	Executor_Probe_FullMethodName  = "/drawspan.plugin.v1alpha.Executor/Probe"
 	Executor_Cancel_FullMethodName = "/drawspan.plugin.v1alpha.Executor/Cancel"
 )
 
@@ -38,6 +39,9 @@ type ExecutorClient interface {
 	Attach(ctx context.Context, in *AttachRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AttachReply], error)
 	// Input answers an open question or permission request.
 	Input(ctx context.Context, in *InputRequest, opts ...grpc.CallOption) (*InputReply, error)
+	// Probe looks at the program that the plugin drives, without performing anything. It is answered with
+	// UNSUPPORTED by a plugin that drives none.
+	Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeReply, error)
 	// Cancel asks the attempt to stop. It succeeds for an attempt that has ended, too.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelReply, error)
 }
@@ -89,6 +93,16 @@ func (c *executorClient) Input(ctx context.Context, in *InputRequest, opts ...gr
 	return out, nil
 }
 
+func (c *executorClient) Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProbeReply)
+	err := c.cc.Invoke(ctx, Executor_Probe_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *executorClient) Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelReply)
@@ -112,6 +126,9 @@ type ExecutorServer interface {
 	Attach(*AttachRequest, grpc.ServerStreamingServer[AttachReply]) error
 	// Input answers an open question or permission request.
 	Input(context.Context, *InputRequest) (*InputReply, error)
+	// Probe looks at the program that the plugin drives, without performing anything. It is answered with
+	// UNSUPPORTED by a plugin that drives none.
+	Probe(context.Context, *ProbeRequest) (*ProbeReply, error)
 	// Cancel asks the attempt to stop. It succeeds for an attempt that has ended, too.
 	Cancel(context.Context, *CancelRequest) (*CancelReply, error)
 	mustEmbedUnimplementedExecutorServer()
@@ -132,6 +149,9 @@ func (UnimplementedExecutorServer) Attach(*AttachRequest, grpc.ServerStreamingSe
 }
 func (UnimplementedExecutorServer) Input(context.Context, *InputRequest) (*InputReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Input not implemented")
+}
+func (UnimplementedExecutorServer) Probe(context.Context, *ProbeRequest) (*ProbeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Probe not implemented")
 }
 func (UnimplementedExecutorServer) Cancel(context.Context, *CancelRequest) (*CancelReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
@@ -204,6 +224,24 @@ func _Executor_Input_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Executor_Probe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProbeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ExecutorServer).Probe(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Executor_Probe_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ExecutorServer).Probe(ctx, req.(*ProbeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Executor_Cancel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelRequest)
 	if err := dec(in); err != nil {
@@ -236,6 +274,10 @@ var Executor_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Input",
 			Handler:    _Executor_Input_Handler,
+		},
+		{
+			MethodName: "Probe",
+			Handler:    _Executor_Probe_Handler,
 		},
 		{
 			MethodName: "Cancel",
