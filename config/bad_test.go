@@ -71,7 +71,16 @@ var badOnes = []bad{
 	{"a toolchain by path", "sandbox", "  filesystem {\n    toolchain = [\"/opt/x\"]\n  }", []string{"not_supported_yet 5:5"}, "use read"},
 	{"tmp among the files", "sandbox", "  filesystem {\n    tmp = \"1GiB\"\n  }", []string{"not_supported_yet 5:5"}, "limits"},
 	{"a source", "top", "plugin \"executor-x\" {\n  dir = \"~/src\"\n  source = \"https://x\"\n}\n", []string{"not_supported_yet 17:3"}, "plugin lock"},
-	{"permissions", "executor", "  permissions {\n    allow = [\"read\"]\n  }", []string{"not_supported_yet 8:3"}, "use questions"},
+	{"permissions in one block", "executor", "  permissions {\n    allow = [\"read\"]\n  }", []string{"unknown_block 8:3"}, `did you mean "permission"?`},
+	{"a permission without a decision", "executor", "  permission \"a\" {\n  }", []string{"missing_attribute 8:3"}, `add: decision = "allow"`},
+	{"a permission that decides nothing known", "executor", "  permission \"a\" {\n    decision = \"alow\"\n  }", []string{"invalid_value 9:16"}, `did you mean "allow"?`},
+	{"a permission twice", "executor", "  permission \"a\" {\n    decision = \"ask\"\n    kinds = [\"read\"]\n  }\n  permission \"a\" {\n    decision = \"ask\"\n  }", []string{"duplicate_block 12:14"}, "keep one"},
+	{"an unknown kind of tool", "executor", "  permission \"a\" {\n    decision = \"ask\"\n    kinds = [\"read\", \"exec\"]\n  }", []string{"invalid_value 10:22"}, "kinds here: delete"},
+	{"no kind of tool", "executor", "  permission \"a\" {\n    decision = \"ask\"\n    kinds = []\n  }", []string{"invalid_value 10:13"}, "leave it out"},
+	{"a permission for absolute paths", "executor", "  permission \"a\" {\n    decision = \"deny\"\n    paths = [\"/etc/**\"]\n  }", []string{"invalid_glob 10:14"}, ""},
+	{"a permission for paths that climb", "executor", "  permission \"a\" {\n    decision = \"allow\"\n    paths = [\"a/../b\"]\n  }", []string{"invalid_glob 10:14"}, ""},
+	{"a permission with a broken glob", "executor", "  permission \"a\" {\n    decision = \"allow\"\n    paths = [\"[\"]\n  }", []string{"invalid_glob 10:14"}, ""},
+	{"a permission that is never reached", "executor", "  permission \"a\" {\n    decision = \"ask\"\n  }\n  permission \"b\" {\n    decision = \"deny\"\n    kinds = [\"read\"]\n  }", []string{"no_effect 11:3"}, "move it up"},
 	{"tokens", "workspace", "  budget {\n    tokens = 4\n  }", []string{"not_supported_yet 15:5"}, "use wall"},
 	{"share", "workspace", "  share \"home\" {}", []string{"not_supported_yet 14:3"}, "nothing is shared"},
 	{"relay", "top", "relay \"home\" {\n  url = \"x\"\n}\n", []string{"not_supported_yet 15:1"}, "leave the block out"},
@@ -503,7 +512,7 @@ func TestS46_OnlyLoopbackAddressesAreListenedOn(t *testing.T) {
 func TestEveryCodeIsProvoked(t *testing.T) {
 	seen := map[string]bool{
 		// Provoked by tests of their own, or by the policy compiler.
-		codeEncoding: true, codeTooLarge: true, codeTooMany: true, codeUnreadable: true, codeNoFiles: true, codeToolchain: true, codeHost: true,
+		codeEncoding: true, codeTooLarge: true, codeTooMany: true, codeUnreadable: true, codeNoFiles: true, codeToolchain: true, codeHost: true, codeCommand: true,
 		codeSharedRoot: true, codeNotLoopback: true,
 	}
 	for _, b := range append(slices.Clone(badOnes), badPaths...) {

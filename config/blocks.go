@@ -35,6 +35,7 @@ func (d *decoder) decodeBlocks(blocks map[string][]*hcl.Block) {
 			e := &Executor{Origin: o, Name: name}
 			p := d.fill(&e.Origin, e, &executorSchema, b.Body)
 			e.Config = d.free(&e.Origin, "executor", e.Plugin, p)
+			d.permissions(e, p.blocks("permission"))
 			d.cfg.Executors = append(d.cfg.Executors, e)
 		}
 	}

@@ -86,6 +86,7 @@ func (d *decoder) checkPlugins() {
 func (d *decoder) checkExecutors() {
 	for _, e := range d.cfg.Executors {
 		d.sandboxNamed(&e.Origin, e.Sandbox)
+		d.checkPermissions(e)
 	}
 }
 

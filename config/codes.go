@@ -44,8 +44,9 @@ const (
 	codeNotLoopback   = "not_loopback"
 	codeCondition     = "invalid_condition"
 	codeGlob          = "invalid_glob"
-	codeToolchain     = "toolchain_missing" // reported by the policy compiler, as is the next one
+	codeToolchain     = "toolchain_missing" // reported by the policy compiler, as are the next ones
 	codeHost          = "invalid_host"
+	codeCommand       = "invalid_command"
 )
 
 var codeTexts = map[string]string{
@@ -89,6 +90,7 @@ var codeTexts = map[string]string{
 	codeNotLoopback:   "The daemon listens on loopback addresses only.",
 	codeCondition:     "A when expression does not work on a diff.",
 	codeToolchain:     "A toolchain preset finds nothing on this machine.",
+	codeCommand:       "A command pattern of a permission could never match.",
 	codeHost:          "An entry of an allow list is no host that a sandbox could be let reach.",
 	codeGlob:          "A glob does not parse or can never match.",
 }

@@ -109,6 +109,17 @@ type Executor struct {
 	Config           json.RawMessage // the config block as one JSON object; never nil
 	QuestionDeadline time.Duration   `key:"questions.deadline"`
 	QuestionDefault  string          `key:"questions.default"`
+	Permissions      []*Permission   // in the order in which they are tried
+}
+
+// Permission is a `permission` block of an executor.
+type Permission struct {
+	Origin
+	Name     string
+	Decision string   `key:"decision"`
+	Kinds    []string `key:"kinds"` // empty: all
+	Paths    []string `key:"paths"`
+	Commands []string `key:"commands"` // as written; the policy compiler knows the grammar
 }
 
 // Workspace is a `workspace` block.

@@ -30,31 +30,36 @@ type member struct {
 	schema *block
 	dst    any
 	free   json.RawMessage // the config block; nil where there is none
+	rank   int             // from 1 where the order of such blocks means something
 }
 
 func (c *Config) members() []member {
-	all := []member{{[]string{"daemon"}, &c.Daemon.Origin, &daemonSchema, &c.Daemon, nil}}
+	all := []member{{[]string{"daemon"}, &c.Daemon.Origin, &daemonSchema, &c.Daemon, nil, 0}}
 	for _, p := range c.Plugins {
-		all = append(all, member{[]string{"plugin", p.Name}, &p.Origin, &pluginSchema, p, nil})
+		all = append(all, member{[]string{"plugin", p.Name}, &p.Origin, &pluginSchema, p, nil, 0})
 	}
 	for _, s := range c.Sandboxes {
 		place := []string{"sandbox", s.Name}
-		all = append(all, member{place, &s.Origin, &sandboxSchema, s, nil})
+		all = append(all, member{place, &s.Origin, &sandboxSchema, s, nil, 0})
 		for _, t := range s.Toolchains {
-			all = append(all, member{slices.Concat(place, []string{"toolchain", t.Name}), &t.Origin, sandboxSchema.block("toolchain"), t, nil})
+			all = append(all, member{slices.Concat(place, []string{"toolchain", t.Name}), &t.Origin, sandboxSchema.block("toolchain"), t, nil, 0})
 		}
 		for _, k := range s.Credentials {
-			all = append(all, member{slices.Concat(place, []string{"credential", k.Name}), &k.Origin, &credentialSchema, k, nil})
+			all = append(all, member{slices.Concat(place, []string{"credential", k.Name}), &k.Origin, &credentialSchema, k, nil, 0})
 		}
 	}
 	for _, e := range c.Executors {
-		all = append(all, member{[]string{"executor", e.Name}, &e.Origin, &executorSchema, e, e.Config})
+		all = append(all, member{[]string{"executor", e.Name}, &e.Origin, &executorSchema, e, e.Config, 0})
+		for i, p := range e.Permissions {
+			place := []string{"executor", e.Name, "permission", p.Name}
+			all = append(all, member{place: place, origin: &p.Origin, schema: &permissionSchema, dst: p, rank: i + 1})
+		}
 	}
 	for _, w := range c.Workspaces {
 		place := []string{"workspace", w.Name}
-		all = append(all, member{place, &w.Origin, &workspaceSchema, w, nil})
+		all = append(all, member{place, &w.Origin, &workspaceSchema, w, nil, 0})
 		for _, g := range w.Gates {
-			all = append(all, member{slices.Concat(place, []string{"gate", g.Name}), &g.Origin, &gateSchema, g, g.Config})
+			all = append(all, member{slices.Concat(place, []string{"gate", g.Name}), &g.Origin, &gateSchema, g, g.Config, 0})
 		}
 	}
 	return all
@@ -73,6 +78,9 @@ func (m member) settings() []Setting {
 		s := Setting{Block: m.origin.block, Key: dotted, Value: masked, Count: count(f), real: encode(whole)}
 		out = append(out, m.mask(s))
 	})
+	if m.rank > 0 {
+		out = append(out, Setting{Block: m.origin.block, Key: "order", Value: m.rank, Count: int64(m.rank), real: encode(m.rank)})
+	}
 	if m.free != nil {
 		s := Setting{Block: m.origin.block, Key: "config", Value: m.free, real: string(m.free)}
 		out = append(out, m.mask(s))

@@ -66,7 +66,7 @@ var bound = []struct {
 	value  any
 }{
 	{&daemonSchema, &Daemon{}}, {&pluginSchema, &Plugin{}}, {&sandboxSchema, &Sandbox{}},
-	{sandboxSchema.block("toolchain"), &Toolchain{}}, {&executorSchema, &Executor{}},
+	{sandboxSchema.block("toolchain"), &Toolchain{}}, {&executorSchema, &Executor{}}, {&permissionSchema, &Permission{}},
 	{&credentialSchema, &Credential{}}, {&workspaceSchema, &Workspace{}}, {&gateSchema, &Gate{}}, {&variableSchema, &Variable{}},
 }
 

@@ -165,7 +165,7 @@ var executorSchema = block{
 			{name: "deadline", kind: duration, def: `"10m"`, min: second, max: 30 * day, doc: "How long one waits for an answer."},
 			{name: "default", kind: text, def: `"deny"`, enum: []string{"deny", "allow"}, doc: "What a permission request gets when nobody answers; a question stays unanswered."},
 		}},
-		{name: "permissions", doc: "Rules that answer permission requests.", soon: "use questions { deadline, default }; every request goes to a person"},
+		permissionSchema,
 	},
 }
 

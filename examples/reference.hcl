@@ -110,6 +110,23 @@ executor "gofmt" {
   config {
     program = ["gofmt", "-w", "."]
   }
+
+  # What it asks leave for: the first rule that applies decides, a person answers the rest.
+  permission "secrets" {
+    decision = "deny"
+    paths    = local.secrets
+  }
+  permission "work" {
+    decision = "allow"
+    kinds    = ["read", "search", "edit"]
+    paths    = ["src/**", "docs/**"]
+  }
+  permission "tests" {
+    decision = "allow"
+    kinds    = ["execute"]
+    commands = ["go test *", "go vet *"]
+  }
+
   questions {
     deadline = "10m"
     default  = "deny" # what a permission request gets when nobody answers

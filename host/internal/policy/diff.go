@@ -83,9 +83,9 @@ func added(b string) Change {
 	return Change{Block: b, Op: "add", Widens: kind != "gate" && kind != "sandbox"}
 }
 
-// removed: only a gate protects by being there.
+// removed: a gate protects by being there, and a permission may be one that denies.
 func removed(b string) Change {
-	return Change{Block: b, Op: "remove", Widens: kindOf(b) == "gate"}
+	return Change{Block: b, Op: "remove", Widens: kindOf(b) == "gate" || kindOf(b) == "permission"}
 }
 
 func changed(was, is config.Setting, next []config.Setting) Change {
@@ -162,6 +162,7 @@ var rules = map[string]rule{
 	"sandbox.limits.output":             raised,
 	"sandbox.limits.tmp":                raised,
 	"sandbox.limits.wall":               raised,
+	"permission.decision":               later("deny", "ask", "allow"),
 	"executor.questions.deadline":       never,
 	"executor.questions.default":        later("deny", "allow"),
 }

@@ -103,11 +103,12 @@ func TestEveryKeyHasARuleOrCountsAsWidening(t *testing.T) {
 		"plugin.dir", "toolchain.root", "toolchain.module_cache", "toolchain.build_cache", "sandbox.env.set",
 		"credential.from_env", "credential.from_file", "credential.deliver", "credential.variable",
 		"executor.plugin", "executor.sandbox", "executor.config", "workspace.root", "workspace.base",
-		"gate.validator", "gate.sandbox", "gate.config",
+		"gate.validator", "gate.sandbox", "gate.config", "permission.kinds", "permission.paths", "permission.commands", "permission.order",
 	}
 	cfg := w.load(strings.Replace(text, "\nexecutor \"fmt\"", "\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nsandbox \"x\" {\n  credential \"c\" {\n    from_env = \"C\"\n  }\n}\nexecutor \"fmt\"", 1))
+	settings := append(cfg.Settings(), withPermission(w, "  permission \"a\" {\n    decision = \"ask\"\n  }\n").Settings()...)
 	seen := map[string]bool{}
-	for _, s := range cfg.Settings() {
+	for _, s := range settings {
 		name := kindOf(s.Block) + "." + s.Key
 		seen[name] = true
 		if _, ok := rules[name]; ok == slices.Contains(unruled, name) {

@@ -44,7 +44,8 @@ func Compile(cfg *config.Config, host Host) (*work.Policy, config.Diagnostics) {
 	for _, e := range cfg.Executors {
 		p.Executors[e.Name] = &work.ExecutorDecl{
 			Name: e.Name, Plugin: e.Plugin, Config: slices.Clone(e.Config), Sandbox: c.of(e.Sandbox), Declared: e.Declared(),
-			Question: work.QuestionPolicy{Deadline: e.QuestionDeadline, Default: e.QuestionDefault},
+			Question:    work.QuestionPolicy{Deadline: e.QuestionDeadline, Default: e.QuestionDefault},
+			Permissions: c.permissions(e),
 		}
 	}
 	for _, w := range cfg.Workspaces {

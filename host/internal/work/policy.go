@@ -45,6 +45,8 @@ type ExecutorDecl struct {
 	Config   json.RawMessage
 	Sandbox  *SandboxPolicy
 	Question QuestionPolicy
+	// Permissions answer permission requests, the first that applies; a person answers the rest.
+	Permissions []PermissionRule
 	// Simulated says that the lock file knows the plugin as one that only plays a part.
 	Simulated bool
 	Declared  string
@@ -54,6 +56,16 @@ type ExecutorDecl struct {
 type QuestionPolicy struct {
 	Deadline time.Duration
 	Default  string // "deny" or "allow" for permissions; a question falls back to being unanswered
+}
+
+// PermissionRule is one `permission` block of an executor.
+type PermissionRule struct {
+	Name     string
+	Decision string   // "allow", "ask" or "deny"
+	Kinds    []string // of tools; empty = all
+	Paths    []string // globs over paths of the tree
+	Commands []string // patterns over command lines
+	Declared string
 }
 
 // SandboxPolicy is one `sandbox` block, compiled: what a launch may see and use.
