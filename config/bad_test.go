@@ -264,7 +264,12 @@ func numbered(prefix string, n int) []string {
 
 func TestEveryBadConfigurationIsRefusedAtItsPlace(t *testing.T) {
 	w := newWorld(t)
-	for _, b := range badOnes {
+	refuseAll(t, w, badOnes)
+}
+
+func refuseAll(t *testing.T, w *world, rows []bad) {
+	t.Helper()
+	for _, b := range rows {
 		t.Run(b.name, func(t *testing.T) {
 			w.t = t
 			cfg, diags := w.load(b.source())

@@ -30,6 +30,17 @@ func (d *decoder) decodeBlocks(blocks map[string][]*hcl.Block) {
 		}
 	}
 	first = map[string]Range{}
+	for _, b := range blocks["gateway"] {
+		if o, name, ok := d.named(b, "", namePattern, first); ok {
+			g := &Gateway{Origin: o, Name: name}
+			p := d.fill(&g.Origin, g, &gatewaySchema, b.Body)
+			if at, written := p.folded["credential"]; written && !g.Has("credential.from_env") && !g.Has("credential.from_file") {
+				d.checkOneSource(&Credential{Origin: Origin{block: "credential of " + g.block, at: at}})
+			}
+			d.cfg.Gateways = append(d.cfg.Gateways, g)
+		}
+	}
+	first = map[string]Range{}
 	for _, b := range blocks["executor"] {
 		if o, name, ok := d.named(b, "", namePattern, first); ok {
 			e := &Executor{Origin: o, Name: name}

@@ -16,6 +16,9 @@ func (d *decoder) check() {
 	for _, s := range d.cfg.Sandboxes {
 		d.checkSandbox(s)
 	}
+	for _, g := range d.cfg.Gateways {
+		d.checkGateway(g)
+	}
 	d.checkExecutors()
 	for _, w := range d.cfg.Workspaces {
 		d.checkWorkspace(w)
@@ -87,6 +90,7 @@ func (d *decoder) checkExecutors() {
 	for _, e := range d.cfg.Executors {
 		d.sandboxNamed(&e.Origin, e.Sandbox)
 		d.checkPermissions(e)
+		d.checkGatewayOf(e)
 	}
 }
 

@@ -117,17 +117,24 @@ func credentialName(variable string) string {
 func (d *decoder) checkCredential(c *Credential, taken map[string]string) {
 	if c.Deliver == "broker" {
 		d.rep.at(c.At("deliver"), problem{code: codeNotYet, summary: `deliver "broker" is not supported yet: nothing stands between a program and its service`,
-			hint: `use deliver = "env" or "file"; the model gateway, which keeps the value outside, comes with the executors that need it`})
+			hint: `use deliver = "env" or "file"; for a model's service a model gateway, gateway "..." { }, keeps the value outside`})
 	}
+	if d.checkSource(c) {
+		d.checkDelivered(c, taken)
+	}
+}
+
+// checkSource finds where a secret comes from. It reports false where that has no name.
+func (d *decoder) checkSource(c *Credential) bool {
 	d.checkOneSource(c)
 	if c.Has("from_env") && (!envPattern.MatchString(c.FromEnv) || strings.HasPrefix(c.FromEnv, "DRAWSPAN_")) {
 		d.rep.at(c.At("from_env"), problem{code: codeName, summary: fmt.Sprintf("from_env %s is no name of a variable that may be handed in", quoted(c.FromEnv)), hint: "the name of one variable, without $; DRAWSPAN_ names are the daemon's"})
-		return
+		return false
 	}
 	if c.Has("from_file") && !c.Has("from_env") {
 		d.checkSecretFile(c)
 	}
-	d.checkDelivered(c, taken)
+	return true
 }
 
 func (d *decoder) checkOneSource(c *Credential) {

@@ -175,6 +175,11 @@ func (d *decoder) checkRepositories() {
 			d.checkSecretPlace(c)
 		}
 	}
+	for _, g := range d.cfg.Gateways {
+		if c := g.Credential(); c != nil {
+			d.checkSecretPlace(c)
+		}
+	}
 }
 
 // repository says how a writable path and a repository overlap; "" where they do not.

@@ -15,6 +15,7 @@ type Config struct {
 	Daemon     Daemon
 	Plugins    []*Plugin
 	Sandboxes  []*Sandbox // an undeclared "default" is added at the end when a gate falls back to it
+	Gateways   []*Gateway
 	Executors  []*Executor
 	Workspaces []*Workspace
 	Variables  []*Variable
@@ -100,12 +101,27 @@ type Credential struct {
 	Variable string `key:"variable"` // never empty
 }
 
+// Gateway is a `gateway` block: a model's service, and what executors may do there.
+type Gateway struct {
+	Origin
+	Name         string
+	Upstream     string   `key:"upstream"`
+	Wire         string   `key:"wire"`
+	Models       []string `key:"models"`               // empty: any
+	FromEnv      string   `key:"credential.from_env"`  // either this
+	FromFile     string   `key:"credential.from_file"` // or this, absolute; both "" for none
+	Calls        int64    `key:"budget.calls"`         // 0: no bound, as for the next two
+	InputTokens  int64    `key:"budget.input_tokens"`
+	OutputTokens int64    `key:"budget.output_tokens"`
+}
+
 // Executor is an `executor` block.
 type Executor struct {
 	Origin
 	Name             string
 	Plugin           string          `key:"plugin"`
 	Sandbox          string          `key:"sandbox"`
+	Gateway          string          `key:"gateway"` // "" for none
 	Config           json.RawMessage // the config block as one JSON object; never nil
 	QuestionDeadline time.Duration   `key:"questions.deadline"`
 	QuestionDefault  string          `key:"questions.default"`
@@ -191,6 +207,11 @@ func (c *Config) Workspace(name string) *Workspace {
 // Executor is the executor of that name, or nil.
 func (c *Config) Executor(name string) *Executor {
 	return named(c.Executors, name, func(e *Executor) string { return e.Name })
+}
+
+// Gateway is the gateway of that name, or nil.
+func (c *Config) Gateway(name string) *Gateway {
+	return named(c.Gateways, name, func(g *Gateway) string { return g.Name })
 }
 
 // Sandbox is the sandbox of that name, or nil.

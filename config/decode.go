@@ -26,6 +26,7 @@ type decoder struct {
 type parts struct {
 	attrs  map[string]*hcl.Attribute // every key that was written, by path
 	nested []*hcl.Block              // blocks that are not folded, in order
+	folded map[string]Range          // headers of those that are, by path
 }
 
 func (p parts) blocks(kind string) []*hcl.Block {
@@ -41,7 +42,7 @@ func (p parts) blocks(kind string) []*hcl.Block {
 // fill decodes a body into the struct that dst points to: keys by their `key` tags, defaults where a
 // key is missing.
 func (d *decoder) fill(o *Origin, dst any, b *block, body hcl.Body) parts {
-	p := parts{attrs: map[string]*hcl.Attribute{}}
+	p := parts{attrs: map[string]*hcl.Attribute{}, folded: map[string]Range{}}
 	fields := tagged(dst)
 	if o.keys == nil {
 		o.keys = map[string]Range{}
@@ -94,6 +95,7 @@ func (d *decoder) collect(b *block, body hcl.Body, prefix string, p *parts) {
 		default:
 			first[n.Type] = n.DefRange
 			if kid.folded() {
+				p.folded[prefix+n.Type] = from(n.DefRange)
 				d.collect(kid, n.Body, prefix+n.Type+".", p)
 			} else {
 				p.nested = append(p.nested, n)

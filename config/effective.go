@@ -48,6 +48,9 @@ func (c *Config) members() []member {
 			all = append(all, member{slices.Concat(place, []string{"credential", k.Name}), &k.Origin, &credentialSchema, k, nil, 0})
 		}
 	}
+	for _, g := range c.Gateways {
+		all = append(all, member{[]string{"gateway", g.Name}, &g.Origin, &gatewaySchema, g, nil, 0})
+	}
 	for _, e := range c.Executors {
 		all = append(all, member{[]string{"executor", e.Name}, &e.Origin, &executorSchema, e, e.Config, 0})
 		for i, p := range e.Permissions {

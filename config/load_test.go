@@ -240,9 +240,24 @@ sandbox "box" {
   }
 }
 
+gateway "model" {
+  upstream = "https://api.example.com/base"
+  wire     = "messages"
+  models   = ["some-*"]
+  credential {
+    from_env = "MODEL_KEY"
+  }
+  budget {
+    calls         = 200
+    input_tokens  = 2000000
+    output_tokens = 100000
+  }
+}
+
 executor "go" {
   plugin  = "acme"
   sandbox = "box"
+  gateway = "model"
   config {
     program = ["gofmt", "-w", "."]
     depth   = 2.5
@@ -306,8 +321,10 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 "listen":"127.0.0.1:7070","log":{"file":"/var/log/drawspan.log","format":"json","level":"debug"},"max_parallel":2,
 "run_as":"drawspan","shutdown_grace":"1m","state_dir":"HOME/state",
 "stop":{"interrupt":"2s","protocol":"1s","terminate":"1m30s"}},
-"executor":{"go":{"config":{"deep":{"a":[true,"x"]},"depth":2.5,"program":["gofmt","-w","."]},"plugin":"acme",
+"executor":{"go":{"config":{"deep":{"a":[true,"x"]},"depth":2.5,"program":["gofmt","-w","."]},"gateway":"model","plugin":"acme",
 "questions":{"deadline":"1h","default":"allow"},"sandbox":"box"}},
+"gateway":{"model":{"budget":{"calls":200,"input_tokens":2000000,"output_tokens":100000},"credential":{"from_env":"MODEL_KEY","from_file":""},
+"models":["some-*"],"upstream":"https://api.example.com/base","wire":"messages"}},
 "plugin":{"executor-acme":{"dir":"HOME/src"}},
 "sandbox":{"box":{"accept_unsandboxed":false,"backend":"native",
 "credential":{"in-a-file":{"deliver":"file","from_env":"","from_file":"HOME/secret","variable":"IN_A_FILE_FILE"},

@@ -28,7 +28,7 @@ var root = block{
 		{name: "version", kind: number, required: true, doc: "Version of the language. This drawspan reads version 1."},
 	},
 	blocks: []block{
-		daemonSchema, pluginSchema, sandboxSchema, executorSchema, workspaceSchema, variableSchema,
+		daemonSchema, pluginSchema, sandboxSchema, gatewaySchema, executorSchema, workspaceSchema, variableSchema,
 		{name: "locals", many: true, free: true, doc: "Named values: `local.<name>` anywhere below."},
 		{name: "relay", label: "name", many: true, doc: "A relay that planners reach this machine through.",
 			soon: "leave the block out; this version works on one machine"},
@@ -153,11 +153,34 @@ var limitsSchema = block{
 	},
 }
 
+var gatewaySchema = block{
+	name: "gateway", label: "name", many: true,
+	doc: "A model's service, reached through the daemon: the executor calls an address on its own loopback with a key that is worth nothing, the daemon puts the real credential in. Nothing uses it unless an executor names it.",
+	keys: []key{
+		{name: "upstream", kind: text, required: true, doc: "`https://host[:port][/path]`, or `http://` for a loopback address; the wire's paths go below it. Redirects are not followed."},
+		{name: "wire", kind: text, required: true, enum: []string{"responses", "messages", "chat", "gemini"},
+			doc: "The protocol: OpenAI Responses, Anthropic Messages, Chat Completions or Gemini. Only its own methods and paths are forwarded."},
+		{name: "models", kind: texts, def: "[]", max: 64, doc: "Models that may be called, `*` for any part of a name. Without: any."},
+	},
+	blocks: []block{
+		{name: "credential", doc: "The real credential: never inside, masked everywhere. Exactly one key; without the block, none is sent.", keys: []key{
+			{name: "from_env", kind: text, doc: "Variable of the daemon that holds it."},
+			{name: "from_file", kind: path, doc: "File that holds it, readable by its owner only, as for a sandbox's credential."},
+		}},
+		{name: "budget", doc: "Upper bounds of one attempt. A call beyond one is refused, and ends the attempt as `budget_exceeded`.", keys: []key{
+			{name: "calls", kind: number, min: 1, max: 1 << 40, doc: "Calls that a model answers. No bound without, as for the next two."},
+			{name: "input_tokens", kind: number, min: 1, max: 1 << 40, doc: "Tokens of all requests, cached ones included."},
+			{name: "output_tokens", kind: number, min: 1, max: 1 << 40, doc: "Tokens of all answers, reasoning included."},
+		}},
+	},
+}
+
 var executorSchema = block{
 	name: "executor", label: "name", many: true, doc: "A way to perform an attempt: a plugin, its configuration and its sandbox.",
 	keys: []key{
 		{name: "plugin", kind: ident, required: true, doc: "Plugin: `command` is the program `drawspan-executor-command`."},
 		{name: "sandbox", kind: ident, required: true, doc: "A declared sandbox."},
+		{name: "gateway", kind: ident, doc: "A declared gateway, which the executor then has for its model. Needs a sandbox with a network of its own: not `mode = \"host\"`, level `off` or backend `landlock`."},
 	},
 	blocks: []block{
 		{name: "config", free: true, doc: "The plugin's own keys."},

@@ -37,6 +37,7 @@ type drive struct {
 	asking     int
 	questions  sync.WaitGroup
 	violations atomic.Int64
+	models     modelUse
 }
 
 // ending is how the execution of an attempt came out, before the gates.
@@ -231,6 +232,7 @@ func (a *drive) prepare(ctx context.Context) error {
 	a.plugin, err = a.d.opt.Plugins.Start(ctx, Launch{
 		Kind: "executor", Name: a.ex.Plugin, Config: a.ex.Config, Policy: a.ex.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
 		Git: a.git, AttemptID: a.at.ID, OnViolation: a.violated, OnExceeded: a.exceeded, OnTraffic: a.requested,
+		Gateway: a.ex.Gateway, OnModelCall: a.called,
 	})
 	if err != nil {
 		return fmt.Errorf("start executor: %w", err)
@@ -317,7 +319,7 @@ func (a *drive) follow(ctx, record context.Context) ending {
 	endExec() // whoever still waits for an answer to the executor need not
 	a.questions.Wait()
 	if cause == nil { // a cap that was hit by the last bytes counts though the executor ended first
-		if c := causeOf(ctx); c != nil && beyondCap(c) {
+		if c := causeOf(ctx); c != nil && overrides(c) {
 			cause = c
 		}
 	}

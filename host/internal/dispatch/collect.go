@@ -20,7 +20,7 @@ func (a *drive) collect(ctx context.Context, end *ending) error {
 	if a.tree == nil { // nothing was made
 		return nil
 	}
-	if a.journal != nil && end.cause != nil && (errors.Is(end.cause, errWall) || beyondCap(end.cause)) {
+	if a.journal != nil && end.cause != nil && (errors.Is(end.cause, errWall) || overrides(end.cause)) {
 		if err := a.journal.Append("host", budgetEvent(end.cause)); err != nil {
 			a.d.opt.Log.Debug("budget event not journalled", "attempt", a.at.ID, "error", err)
 		}
@@ -220,7 +220,7 @@ func stopOutcome(cause *stopCause) (work.Outcome, string, string, bool) {
 		return work.TimedOut, "wall", cause.reason, true
 	case errOutput:
 		return work.BudgetExceeded, "output", cause.reason, false
-	case errLimit:
+	case errLimit, errBudget:
 		return work.BudgetExceeded, cause.code, cause.reason, false
 	case errShutdown:
 		return work.Cancelled, "shutdown", cause.reason, true

@@ -84,13 +84,14 @@ var (
 	errShutdown = errors.New("shutdown")
 	errWall     = errors.New("wall")
 	errOutput   = errors.New("output")
-	errLimit    = errors.New("limit") // of the sandbox; the cause has its code
+	errLimit    = errors.New("limit")        // of the sandbox; the cause has its code
+	errBudget   = errors.New("model budget") // of the gateway; so has this
 )
 
 // stopCause is why an attempt is being stopped, with who asked.
 type stopCause struct {
 	kind   error  // one of the causes above
-	code   string // of errLimit: which one
+	code   string // of errLimit and errBudget: which one
 	actor  work.Actor
 	reason string
 }

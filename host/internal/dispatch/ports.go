@@ -103,6 +103,21 @@ type Launch struct {
 	OnViolation func(Violation)
 	OnExceeded  func(Excess)  // called before the launch is killed for it
 	OnTraffic   func(Traffic) // nil: nobody listens
+
+	Gateway     *work.GatewayPolicy // nil: none
+	OnModelCall func(ModelCall)     // one call at a time; the plugin's Stop returns after the last
+}
+
+// ModelCall is one call through the gateway, when it has ended.
+type ModelCall struct {
+	sdk.Usage        // of this call; basis "computed" where the model's service did not say
+	Status    int    `json:"http_status,omitempty"`    // of the answer; 0 for none
+	Refused   string `json:"refused,omitempty"`        // why it was not forwarded
+	Request   string `json:"request_sha256,omitempty"` // digest of its body
+	Up        int64  `json:"bytes_up"`
+	Down      int64  `json:"bytes_down"`
+	FirstMS   int64  `json:"first_byte_ms,omitempty"`
+	Millis    int64  `json:"duration_ms"`
 }
 
 // Traffic is one request to the network, when it has ended. The plugin's Stop returns after the last.

@@ -77,10 +77,10 @@ func parentKnown(header string, in settings) bool {
 	return in.keys[strings.Join(words[:2], " ")] != nil
 }
 
-// added: everything but a gate, and a sandbox that by itself nobody runs in, gives something.
+// added: everything but a gate, and a sandbox or gateway that by itself nobody uses, gives something.
 func added(b string) Change {
 	kind := kindOf(b)
-	return Change{Block: b, Op: "add", Widens: kind != "gate" && kind != "sandbox"}
+	return Change{Block: b, Op: "add", Widens: kind != "gate" && kind != "sandbox" && kind != "gateway"}
 }
 
 // removed: a gate protects by being there, and a permission may be one that denies.
@@ -163,6 +163,11 @@ var rules = map[string]rule{
 	"sandbox.limits.tmp":                raised,
 	"sandbox.limits.wall":               raised,
 	"permission.decision":               later("deny", "ask", "allow"),
+	"gateway.models":                    gainedOrFree,
+	"gateway.budget.calls":              raisedOrFree,
+	"gateway.budget.input_tokens":       raisedOrFree,
+	"gateway.budget.output_tokens":      raisedOrFree,
+	"executor.gateway":                  set,
 	"executor.questions.deadline":       never,
 	"executor.questions.default":        later("deny", "allow"),
 }
@@ -182,6 +187,13 @@ func raisedOrFree(was, is config.Setting, _ []config.Setting) bool {
 
 // gained: the list has something that it did not have.
 func gained(was, is config.Setting, _ []config.Setting) bool { return more(was, is) }
+
+// gainedOrFree is gained, where the empty list admits everything.
+func gainedOrFree(was, is config.Setting, _ []config.Setting) bool {
+	before, _ := was.Value.([]string)
+	after, _ := is.Value.([]string)
+	return len(before) > 0 && (len(after) == 0 || more(was, is))
+}
 
 // gainedGlob is gained, where ** was not among the old globs already.
 func gainedGlob(was, is config.Setting, next []config.Setting) bool {

@@ -102,10 +102,11 @@ func TestEveryKeyHasARuleOrCountsAsWidening(t *testing.T) {
 	unruled := []string{
 		"plugin.dir", "toolchain.root", "toolchain.module_cache", "toolchain.build_cache", "sandbox.env.set",
 		"credential.from_env", "credential.from_file", "credential.deliver", "credential.variable",
+		"gateway.upstream", "gateway.wire", "gateway.credential.from_env", "gateway.credential.from_file",
 		"executor.plugin", "executor.sandbox", "executor.config", "workspace.root", "workspace.base",
 		"gate.validator", "gate.sandbox", "gate.config", "permission.kinds", "permission.paths", "permission.commands", "permission.order",
 	}
-	cfg := w.load(strings.Replace(text, "\nexecutor \"fmt\"", "\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nsandbox \"x\" {\n  credential \"c\" {\n    from_env = \"C\"\n  }\n}\nexecutor \"fmt\"", 1))
+	cfg := w.load(strings.Replace(text, "\nexecutor \"fmt\"", "\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nsandbox \"x\" {\n  credential \"c\" {\n    from_env = \"C\"\n  }\n}\n"+gatewayText+"executor \"fmt\"", 1))
 	settings := append(cfg.Settings(), withPermission(w, "  permission \"a\" {\n    decision = \"ask\"\n  }\n").Settings()...)
 	seen := map[string]bool{}
 	for _, s := range settings {

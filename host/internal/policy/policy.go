@@ -47,6 +47,7 @@ func Compile(cfg *config.Config, host Host) (*work.Policy, config.Diagnostics) {
 			Question:    work.QuestionPolicy{Deadline: e.QuestionDeadline, Default: e.QuestionDefault},
 			Permissions: c.permissions(e),
 		}
+		giveGateway(p.Executors[e.Name], e, cfg.Gateway(e.Gateway))
 	}
 	for _, w := range cfg.Workspaces {
 		p.Workspaces[w.Name] = c.workspace(w)

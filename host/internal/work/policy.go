@@ -44,6 +44,7 @@ type ExecutorDecl struct {
 	Plugin   string // plugin name: "command" is the program drawspan-executor-command
 	Config   json.RawMessage
 	Sandbox  *SandboxPolicy
+	Gateway  *GatewayPolicy // nil: the executor has its own way to a model, or none
 	Question QuestionPolicy
 	// Permissions answer permission requests, the first that applies; a person answers the rest.
 	Permissions []PermissionRule
@@ -112,6 +113,24 @@ type NetworkPolicy struct {
 	Mode    string
 	Allow   []string // with proxy: host, host:port, *.host
 	Private bool     // with proxy: private addresses may be reached through an allowed name
+}
+
+// GatewayPolicy is one `gateway` block: the way to a model that an executor gets, and its bounds.
+type GatewayPolicy struct {
+	Name       string
+	Upstream   string      // https, or http on loopback; the wire's paths go below it
+	Wire       string      // one of sdk.Wires
+	Credential *Credential // put into every call on the host's side; nil: none is
+	Models     []string    // patterns; none: any model
+	Budget     ModelBudget
+	Declared   string
+}
+
+// ModelBudget bounds what one attempt may ask of a model; 0 = not declared.
+type ModelBudget struct {
+	Calls        int64 `json:"calls,omitempty"`
+	InputTokens  int64 `json:"input_tokens,omitempty"`
+	OutputTokens int64 `json:"output_tokens,omitempty"`
 }
 
 // Credential is a secret that is handed to a launch, named by where it comes from. Its value is read
