@@ -29,6 +29,7 @@ type hostile struct {
 	check  func(grpc.ServerStreamingServer[pb.CheckReply]) error
 	hello  *pb.HelloReply
 	tells  *pb.DescribeReply
+	probe  *pb.ProbeReply
 }
 
 func (h hostile) Hello(context.Context, *pb.HelloRequest) (*pb.HelloReply, error) {
@@ -41,6 +42,10 @@ func (h hostile) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeRep
 
 func (h hostile) Start(context.Context, *pb.StartRequest) (*pb.StartReply, error) {
 	return &pb.StartReply{}, nil
+}
+
+func (h hostile) Probe(context.Context, *pb.ProbeRequest) (*pb.ProbeReply, error) {
+	return h.probe, nil
 }
 
 func (h hostile) Attach(_ *pb.AttachRequest, s grpc.ServerStreamingServer[pb.AttachReply]) error {
