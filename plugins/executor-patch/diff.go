@@ -287,18 +287,23 @@ func (r *reader) path(name, prefix string) (string, error) {
 	if !ok {
 		return "", r.wrong("the name %.80q does not begin with %s", name, prefix)
 	}
+	return path, r.inside(path)
+}
+
+// inside refuses a path that is not one of the tree's files.
+func (r *reader) inside(path string) error {
 	if len(path) > maxPath || !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl) {
-		return "", r.wrong("the name %.80q is too long, not UTF-8, or holds control characters", path)
+		return r.wrong("the name %.80q is too long, not UTF-8, or holds control characters", path)
 	}
 	if !filepath.IsLocal(path) || filepath.Clean(path) != path || path == "." {
-		return "", r.wrong("%.80q is not a path inside of the tree", path)
+		return r.wrong("%.80q is not a path inside of the tree", path)
 	}
 	for part := range strings.SplitSeq(path, "/") {
 		if strings.EqualFold(part, ".git") {
-			return "", r.wrong("%.80q is git's own", path)
+			return r.wrong("%.80q is git's own", path)
 		}
 	}
-	return path, nil
+	return nil
 }
 
 // hunk reads one hunk: exactly as many lines as its head says.

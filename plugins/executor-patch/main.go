@@ -41,17 +41,7 @@ func (executor) Run(ctx context.Context, a *sdk.Attempt) (sdk.Result, error) {
 	// What is told after a cancellation is told all the same.
 	telling := context.WithoutCancel(ctx)
 	if err := apply(ctx, a.Tree, files); err != nil {
-		ended := sdk.ToolEnded{Status: "failed", Output: err.Error()}
-		if ctx.Err() != nil {
-			ended.Status = "cancelled"
-		}
-		if told := tell(telling, a, sdk.EventToolEnded, ended); told != nil {
-			return sdk.Result{}, told
-		}
-		if ctx.Err() != nil {
-			return sdk.Result{StopReason: "cancelled"}, nil
-		}
-		return sdk.Result{}, classed(err)
+		return broken(ctx, a, err)
 	}
 	for _, f := range files {
 		if err := tell(telling, a, sdk.EventFileChanged, sdk.FileChanged{Path: f.path, Op: f.op, Basis: "reported"}); err != nil {
@@ -62,6 +52,21 @@ func (executor) Run(ctx context.Context, a *sdk.Attempt) (sdk.Result, error) {
 		return sdk.Result{}, err
 	}
 	return sdk.Result{StopReason: "end_turn", Summary: fmt.Sprintf("the diff is applied: %s", counted(len(files), "file"))}, nil
+}
+
+// broken ends an attempt whose diff was not applied.
+func broken(ctx context.Context, a *sdk.Attempt, why error) (sdk.Result, error) {
+	ended := sdk.ToolEnded{Status: "failed", Output: why.Error()}
+	if ctx.Err() != nil {
+		ended.Status = "cancelled"
+	}
+	if err := tell(context.WithoutCancel(ctx), a, sdk.EventToolEnded, ended); err != nil {
+		return sdk.Result{}, err
+	}
+	if ctx.Err() != nil {
+		return sdk.Result{StopReason: "cancelled"}, nil
+	}
+	return sdk.Result{}, classed(why)
 }
 
 // maxShown bounds the paths of an event: the changes are told one by one as well.
