@@ -1,8 +1,8 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -10,6 +10,7 @@ import (
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/gate"
 	"github.com/drawspan/drawspan/host/internal/ident"
+	"github.com/drawspan/drawspan/host/internal/permission"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -32,38 +33,48 @@ func (a *drive) sink(ctx context.Context, e sdk.Event) error {
 	if err != nil {
 		return fmt.Errorf("journal event: %w", err)
 	}
+	a.first.Do(func() { a.firstEvent = a.d.now() })
 	switch e.Type {
 	case sdk.EventQuestionAsked:
-		return a.ask(ctx, work.ApprovalQuestion, e)
+		q, err := sdk.QuestionOf(e)
+		if err != nil {
+			return fault.New(fault.PluginProtocol, "a question without an id, a text or with malformed data")
+		}
+		return a.ask(ctx, question{kind: work.ApprovalQuestion, item: q.ID, prompt: q.Text, options: q.Options})
 	case sdk.EventPermissionAsked:
-		return a.ask(ctx, work.ApprovalPermission, e)
+		return a.permit(ctx, e)
 	}
 	return nil
 }
 
-// request is the data of a question or permission event.
-type request struct {
-	Text    string   `json:"text"`
-	Title   string   `json:"title"`
-	Tool    string   `json:"tool"`
-	Options []string `json:"options"`
+// question is what a person is to answer.
+type question struct {
+	kind       work.ApprovalKind
+	item       string
+	prompt     string
+	options    []string
+	permission decided // of a permission: what is known of it so far
 }
 
-// ask opens an approval and lets a goroutine wait for its decision, deadline or the attempt's end.
-func (a *drive) ask(ctx context.Context, kind work.ApprovalKind, e sdk.Event) error {
-	var r request
-	if err := json.Unmarshal(e.Data, &r); err != nil || e.ItemID == "" {
-		return fault.New(fault.PluginProtocol, "a %s without an id or with malformed data", kind)
+// ask opens an approval and lets a goroutine wait for its decision, deadline or the attempt's end. Nobody
+// is asked for an attempt that is being stopped: its answer is the refusal.
+func (a *drive) ask(ctx context.Context, q question) error {
+	ap := a.approvalFor(q)
+	if a.halted() {
+		a.input(ctx, q.item, sdk.Answer{}, sdk.Decision{Rule: byCancel})
+		return nil
 	}
-	ap := a.approvalFor(kind, e.ItemID, r)
-	decided := make(chan work.Approval, 1)
+	waiting := make(chan work.Approval, 1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.asking >= maxAsking {
 		return fault.New(fault.PluginProtocol, "more than %d open questions", maxAsking)
 	}
+	if a.asked >= maxApprovals {
+		return fault.New(fault.PluginProtocol, "more than %d questions in one attempt", maxApprovals)
+	}
 	a.d.mu.Lock()
-	a.d.pending[ap.ID] = decided
+	a.d.pending[ap.ID] = waiting
 	a.d.mu.Unlock()
 	open := []work.Mutation{work.OpenApproval{Approval: ap}}
 	var err error
@@ -77,21 +88,16 @@ func (a *drive) ask(ctx context.Context, kind work.ApprovalKind, e sdk.Event) er
 		return fmt.Errorf("open approval: %w", err)
 	}
 	a.asking++
+	a.asked++
 	a.d.wake(a.at.ID, a.at.StepID, a.at.RunID)
-	a.questions.Go(func() { a.awaitDecision(ctx, ap, decided) })
+	a.questions.Go(func() { a.awaitDecision(ctx, ap, q, waiting) })
 	return nil
 }
 
-func (a *drive) approvalFor(kind work.ApprovalKind, item string, r request) work.Approval {
-	prompt, fallback := r.Text, ""
-	if kind == work.ApprovalPermission {
-		prompt, fallback = r.Title, a.ex.Question.Default
-		if r.Tool != "" {
-			prompt = r.Tool + ": " + prompt
-		}
-		if fallback == "" {
-			fallback = "deny"
-		}
+func (a *drive) approvalFor(q question) work.Approval {
+	fallback := ""
+	if q.kind == work.ApprovalPermission {
+		fallback = cmp.Or(a.ex.Question.Default, permission.Deny)
 	}
 	wait := a.ex.Question.Deadline
 	if wait <= 0 {
@@ -100,54 +106,56 @@ func (a *drive) approvalFor(kind work.ApprovalKind, item string, r request) work
 	now := a.d.now()
 	return work.Approval{
 		ID: ident.New(ident.Approval), RunID: a.at.RunID, StepID: a.at.StepID, AttemptID: a.at.ID, Workspace: a.ws.Name,
-		Kind: kind, ItemID: item, Prompt: prompt[:min(len(prompt), maxPrompt)], Options: r.Options[:min(len(r.Options), maxAsking)],
+		Kind: q.kind, ItemID: q.item, Prompt: clipped(q.prompt, maxPrompt), Options: q.options[:min(len(q.options), maxAsking)],
 		Deadline: now.Add(wait), Default: fallback, State: work.ApprovalOpen, OpenedAt: now,
 	}
 }
 
 // awaitDecision waits for one approval and carries the answer back. ctx ends with the attempt's process.
-func (a *drive) awaitDecision(ctx context.Context, ap work.Approval, decided <-chan work.Approval) {
+func (a *drive) awaitDecision(ctx context.Context, ap work.Approval, q question, waiting <-chan work.Approval) {
 	record := context.WithoutCancel(ctx)
 	timer := time.NewTimer(ap.Deadline.Sub(a.d.now()))
 	defer timer.Stop()
 	var done work.Approval
 	select {
-	case done = <-decided:
+	case done = <-waiting:
 	case <-timer.C:
-		done = a.d.expire(record, ap, "deadline")
+		done = a.d.expire(record, ap, byDeadline)
+	case <-a.halt: // an executor that is being stopped gets no leave any more
+		done = a.d.expire(record, ap, byCancel)
 	case <-ctx.Done():
-		done = a.d.expire(record, ap, "cancel")
+		done = a.d.expire(record, ap, byCancel)
 	}
 	a.d.settle(ap.ID)
 	a.mu.Lock()
 	a.asking--
-	if a.asking == 0 && a.at.State == work.AttemptWaiting && ctx.Err() == nil {
+	if a.asking == 0 && a.at.State == work.AttemptWaiting && ctx.Err() == nil && !a.halted() {
 		if err := a.moveLocked(record, work.MoveAttempt{To: work.AttemptRunning}); err != nil {
 			a.d.report(record, "resume after approval", err, "attempt", a.at.ID)
 		}
 	}
 	a.mu.Unlock()
+	a.settled(q, done)
 	if ctx.Err() != nil {
 		return
 	}
 	answer := sdk.Answer{Text: done.Answer, Answered: done.State == work.ApprovalAnswered}
-	decision := sdk.Decision{Allowed: done.State == work.ApprovalAllowed, Rule: done.DecidedBy}
-	a.noteDecision(done)
-	if err := a.plugin.Input(ctx, ap.ItemID, answer, decision); err != nil && ctx.Err() == nil {
-		a.d.report(record, "carry the answer to the executor", err, "attempt", a.at.ID)
-	}
+	a.input(ctx, ap.ItemID, answer, sdk.Decision{Allowed: done.State == work.ApprovalAllowed, Rule: done.DecidedBy})
 }
 
-// noteDecision puts the decision into the stream.
-func (a *drive) noteDecision(ap work.Approval) {
-	kind := sdk.EventQuestionAnswered
-	if ap.Kind == work.ApprovalPermission {
-		kind = sdk.EventPermissionSolved
+// settled puts what became of a question into the stream, and keeps it for the result.
+func (a *drive) settled(q question, ap work.Approval) {
+	a.tally.Lock()
+	a.answers = append(a.answers, ap)
+	a.tally.Unlock()
+	if q.kind == work.ApprovalPermission {
+		d := q.permission
+		d.state, d.by, d.approval = ap.State, ap.DecidedBy, ap.ID
+		a.resolved(d)
+		return
 	}
-	data := jsonOf(map[string]string{"approval_id": ap.ID, "state": string(ap.State), "decided_by": ap.DecidedBy})
-	if err := a.journal.Append("host", sdk.Event{Type: kind, ItemID: ap.ItemID, Data: data}); err != nil {
-		a.d.opt.Log.Debug("decision not journalled", "attempt", a.at.ID, "error", err)
-	}
+	data := jsonOf(map[string]string{"approval_id": ap.ID, "state": string(ap.State), "decided_by": ap.DecidedBy, "answer": ap.Answer})
+	a.note(sdk.Event{Type: sdk.EventQuestionAnswered, ItemID: ap.ItemID, Data: data})
 }
 
 func (d *Dispatcher) settle(id string) {
@@ -169,7 +177,7 @@ func (d *Dispatcher) expire(ctx context.Context, opened work.Approval, by string
 		return ap
 	}
 	to, answer := work.ApprovalDenied, ""
-	if by == "deadline" {
+	if by == byDeadline {
 		switch {
 		case ap.Kind == work.ApprovalQuestion && ap.Default != "":
 			to, answer = work.ApprovalAnswered, ap.Default
@@ -242,7 +250,7 @@ func (d *Dispatcher) watchHold(ap work.Approval) {
 		case <-decided:
 		case <-ctx.Done(): // the approval stays open for the next daemon
 		case <-timer.C:
-			d.expire(context.WithoutCancel(ctx), ap, "deadline")
+			d.expire(context.WithoutCancel(ctx), ap, byDeadline)
 		}
 	})
 }

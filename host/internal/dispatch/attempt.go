@@ -34,10 +34,18 @@ type drive struct {
 
 	mu         sync.Mutex // guards at and asking; held over the moves between running and waiting
 	at         work.Attempt
-	asking     int
+	asking     int           // open questions
+	asked      int           // all of them
+	halt       chan struct{} // closed when the attempt is being stopped
+	first      sync.Once
+	firstEvent time.Time
 	questions  sync.WaitGroup
 	violations atomic.Int64
 	models     modelUse
+
+	tally       sync.Mutex // guards the next two
+	permissions work.Permissions
+	answers     []work.Approval // questions and requests that people were asked
 }
 
 // ending is how the execution of an attempt came out, before the gates.
@@ -69,7 +77,7 @@ func (d *Dispatcher) perform(ctx context.Context, step work.Step) error {
 	if d.isStopped() {
 		return nil
 	}
-	a := &drive{d: d, ws: ws, ex: ex, step: step}
+	a := &drive{d: d, ws: ws, ex: ex, step: step, halt: make(chan struct{})}
 	return a.run(ctx)
 }
 
@@ -341,6 +349,7 @@ func (a *drive) await(ctx, record context.Context, answers <-chan answer) (*answ
 	case <-ctx.Done():
 	}
 	cause := causeOf(ctx)
+	close(a.halt)
 	var got *answer
 	signals := a.ladder(record, cause, func(wait time.Duration) bool {
 		select {
@@ -352,6 +361,16 @@ func (a *drive) await(ctx, record context.Context, answers <-chan answer) (*answ
 		}
 	})
 	return got, cause, signals
+}
+
+// halted reports that the attempt is being stopped.
+func (a *drive) halted() bool {
+	select {
+	case <-a.halt:
+		return true
+	default:
+		return false
+	}
 }
 
 // lastWords is how long what a dead executor said before may take to arrive.

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,7 +64,7 @@ func (a *drive) removeJournal() error {
 
 // gather captures the tree under its ref and keeps diff.patch.
 func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, error) {
-	evidence := &work.Evidence{Violations: a.violations.Load()}
+	evidence := &work.Evidence{Violations: a.violations.Load(), Permissions: a.counted(func(*work.Permissions) {}), FirstEvent: a.firstEvent}
 	if a.plugin != nil {
 		evidence.Leftovers = a.plugin.Leftovers()
 	}
@@ -198,8 +199,8 @@ func (end *ending) outcome(evidence *work.Evidence) (outcome work.Outcome, reaso
 	r := end.result
 	unchanged := evidence == nil || evidence.TreeAfter == evidence.TreeBefore
 	switch {
-	case r.Denied && unchanged:
-		return work.Denied, "denied", r.Message, false
+	case unchanged && (r.Denied || evidence != nil && evidence.Permissions.Refused()):
+		return work.Denied, "denied", cmp.Or(r.Message, "the executor was refused what it asked leave for, and changed nothing"), false
 	case r.Failed:
 		class := r.Class
 		if class == "" {

@@ -127,7 +127,22 @@ type Evidence struct {
 	Commits     *Commits  `json:"commits,omitempty"`     // the executor's own; nil where it made none
 	Output      int64     `json:"output_bytes"`
 	Truncated   bool      `json:"output_truncated"`
+	// Permissions are the host's own decisions; FirstEvent is when the executor's first event came.
+	Permissions Permissions `json:"permissions"`
+	FirstEvent  time.Time   `json:"first_event,omitzero"`
 }
+
+// Permissions counts what an executor asked leave for. Denied and expired ones were refused.
+type Permissions struct {
+	Requested int64 `json:"requested"`
+	Allowed   int64 `json:"allowed"`
+	Denied    int64 `json:"denied"`
+	Expired   int64 `json:"expired"` // nobody decided in time, or the attempt ended first
+	ByRule    int64 `json:"by_rule"` // of the allowed and denied ones: decided by the operator's rules
+}
+
+// Refused reports that something was.
+func (p Permissions) Refused() bool { return p.Denied+p.Expired > 0 }
 
 // Commits are what an executor committed itself, taken over under a ref of its own. They are a claim on
 // how the tree came about; the tree that is judged is the host's own capture.
