@@ -91,6 +91,21 @@ func (d *decoder) checkExecutors() {
 		d.sandboxNamed(&e.Origin, e.Sandbox)
 		d.checkPermissions(e)
 		d.checkGatewayOf(e)
+		d.checkProgram(e)
+	}
+}
+
+// checkProgram takes a name for PATH as it is, and makes a place absolute.
+func (d *decoder) checkProgram(e *Executor) {
+	switch {
+	case e.Program == "" || programPattern.MatchString(e.Program):
+	case strings.ContainsAny(e.Program, "/~"):
+		if p, ok := d.anchored(&e.Origin, "program", e.Program); ok {
+			e.Program = p
+		}
+	default:
+		d.rep.at(e.At("program"), problem{code: codeName, summary: fmt.Sprintf("program %s is not a name that is looked for in PATH", quoted(e.Program)),
+			hint: `write a name such as "claude", or a place such as "~/bin/claude"`})
 	}
 }
 

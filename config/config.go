@@ -122,6 +122,7 @@ type Executor struct {
 	Plugin           string          `key:"plugin"`
 	Sandbox          string          `key:"sandbox"`
 	Gateway          string          `key:"gateway"` // "" for none
+	Program          string          `key:"program"` // "", a name for PATH, or an absolute path
 	Config           json.RawMessage // the config block as one JSON object; never nil
 	QuestionDeadline time.Duration   `key:"questions.deadline"`
 	QuestionDefault  string          `key:"questions.default"`

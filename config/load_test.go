@@ -258,6 +258,7 @@ executor "go" {
   plugin  = "acme"
   sandbox = "box"
   gateway = "model"
+  program = "~/bin/agent"
   config {
     program = ["gofmt", "-w", "."]
     depth   = 2.5
@@ -322,7 +323,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 "run_as":"drawspan","shutdown_grace":"1m","state_dir":"HOME/state",
 "stop":{"interrupt":"2s","protocol":"1s","terminate":"1m30s"}},
 "executor":{"go":{"config":{"deep":{"a":[true,"x"]},"depth":2.5,"program":["gofmt","-w","."]},"gateway":"model","plugin":"acme",
-"questions":{"deadline":"1h","default":"allow"},"sandbox":"box"}},
+"program":"HOME/bin/agent","questions":{"deadline":"1h","default":"allow"},"sandbox":"box"}},
 "gateway":{"model":{"budget":{"calls":200,"input_tokens":2000000,"output_tokens":100000},"credential":{"from_env":"MODEL_KEY","from_file":""},
 "models":["some-*"],"upstream":"https://api.example.com/base","wire":"messages"}},
 "plugin":{"executor-acme":{"dir":"HOME/src"}},

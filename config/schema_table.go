@@ -181,6 +181,7 @@ var executorSchema = block{
 		{name: "plugin", kind: ident, required: true, doc: "Plugin: `command` is the program `drawspan-executor-command`."},
 		{name: "sandbox", kind: ident, required: true, doc: "A declared sandbox."},
 		{name: "gateway", kind: ident, doc: "A declared gateway, which the executor then has for its model. Needs a sandbox with a network of its own: not `mode = \"host\"`, level `off` or backend `landlock`."},
+		{name: "program", kind: text, doc: "The program of this machine that the plugin drives: its name in PATH, or its place. Default: what the plugin asks for. It is pinned by `drawspan plugin lock` and shown inside, read-only."},
 	},
 	blocks: []block{
 		{name: "config", free: true, doc: "The plugin's own keys."},

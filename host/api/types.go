@@ -84,6 +84,21 @@ type Executor struct {
 	Locked    bool   `json:"locked"`
 	Digest    string `json:"digest,omitempty"`
 	Declared  string `json:"declared"`
+	// Program is what the plugin drives on this machine; nil where it drives nothing.
+	Program *Program `json:"program,omitempty"`
+}
+
+// Program is a program of the machine that an executor drives.
+type Program struct {
+	Name        string `json:"name"`
+	State       string `json:"state"`                 // "ok", "missing", "refused", "not_locked" or "changed"
+	Path        string `json:"path,omitempty"`        // the operator's home is ~
+	Digest      string `json:"digest,omitempty"`      // of what was found
+	Locked      string `json:"locked,omitempty"`      // the digest in the lock file
+	Interpreter string `json:"interpreter,omitempty"` // what runs it, where it is a script
+	Tested      string `json:"tested,omitempty"`      // versions that the plugin was tested with
+	Detail      string `json:"detail,omitempty"`      // what is wrong
+	Fix         string `json:"fix,omitempty"`         // and what helps
 }
 
 // RunOpenRequest opens a run (run.open).

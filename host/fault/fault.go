@@ -51,6 +51,10 @@ const (
 	PluginUnresponsive  Code = "plugin_unresponsive"
 	PluginProtocol      Code = "plugin_protocol"
 	PluginConfig        Code = "plugin_config"
+	ProgramMissing      Code = "program_missing"
+	ProgramNotLocked    Code = "program_not_locked"
+	ProgramChanged      Code = "program_changed"
+	ProgramRefused      Code = "program_refused"
 	ArtifactCorrupt     Code = "artifact_corrupt"
 	AuditFailed         Code = "audit_failed"
 	NoSpace             Code = "no_space"
@@ -117,6 +121,10 @@ var table = map[Code]row{
 	PluginUnresponsive:  {http.StatusGatewayTimeout, ExitExecutorFailed},
 	PluginProtocol:      {http.StatusBadGateway, ExitExecutorFailed},
 	PluginConfig:        {http.StatusUnprocessableEntity, ExitConfig},
+	ProgramMissing:      {http.StatusUnprocessableEntity, ExitConfig},
+	ProgramNotLocked:    {http.StatusUnprocessableEntity, ExitConfig},
+	ProgramChanged:      {http.StatusUnprocessableEntity, ExitConfig},
+	ProgramRefused:      {http.StatusUnprocessableEntity, ExitConfig},
 	ArtifactCorrupt:     {http.StatusInternalServerError, ExitAuditFailed},
 	AuditFailed:         {http.StatusInternalServerError, ExitAuditFailed},
 	NoSpace:             {http.StatusInsufficientStorage, ExitInternal},

@@ -23,6 +23,8 @@ type App struct {
 	Doctor func(ctx context.Context, o DaemonOptions) []api.Check
 	// Describe starts a plugin program, confined, and asks what it is.
 	Describe func(ctx context.Context, o DaemonOptions, p pluginlock.Program) (pluginlock.Facts, error)
+	// Pins finds the programs that the declared executors drive; what cannot be pinned is in left, by executor.
+	Pins func(ctx context.Context, o DaemonOptions) (pins []pluginlock.Pin, left map[string]error, err error)
 	// Demo shows real steps on a temporary repository.
 	Demo func(ctx context.Context, o DemoOptions) error
 }

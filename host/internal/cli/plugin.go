@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,10 +25,21 @@ func (s *shell) pluginCommand() *cobra.Command {
 
 // pluginDoc is the answer of the plugin commands.
 type pluginDoc struct {
-	Items   []api.Plugin `json:"items"`
-	File    string       `json:"file"`
-	Dirs    []string     `json:"looked_for_in"`
-	Changed []string     `json:"changed,omitempty"`
+	Items []api.Plugin `json:"items"`
+	File  string       `json:"file"`
+	Dirs  []string     `json:"looked_for_in"`
+	// Programs are what executors drive, as they are locked; Left is what could not be, by executor.
+	Programs []pinDoc          `json:"programs,omitempty"`
+	Left     map[string]string `json:"not_locked,omitempty"`
+	Changed  []string          `json:"changed,omitempty"`
+}
+
+// pinDoc is one locked program.
+type pinDoc struct {
+	Executor string `json:"executor"`
+	Path     string `json:"path"`
+	Digest   string `json:"digest"`
+	Files    string `json:"files_digest,omitempty"`
 }
 
 func (s *shell) pluginLs() *cobra.Command {
@@ -59,6 +72,9 @@ func (s *shell) comparePlugins(cfg *config.Config) (pluginDoc, error) {
 	lock, err := s.readLock()
 	if err != nil {
 		return doc, err
+	}
+	for _, p := range lock.Programs {
+		doc.Programs = append(doc.Programs, pinDoc{Executor: p.Executor, Path: p.Path, Digest: p.Digest, Files: p.Files})
 	}
 	found, err := pluginlock.Verify(lock, doc.Dirs)
 	if err != nil {
@@ -112,7 +128,31 @@ func (s *shell) showPlugins(doc pluginDoc) error {
 				firstOf(term.Line(x.Path), "-")})
 		}
 		p.table(t)
+		p.pins(s, doc)
 	})
+}
+
+// pins lists the programs that executors drive.
+func (p *page) pins(s *shell, doc pluginDoc) {
+	if len(doc.Programs) > 0 {
+		t := term.Table{Head: []string{"EXECUTOR", "PROGRAM", "DIGEST", "PATH"}, Flex: 3}
+		for _, x := range doc.Programs {
+			t.Rows = append(t.Rows, []string{p.strong(x.Executor), term.Line(filepath.Base(x.Path)), shortDigest(x.Digest), term.Line(s.tilde(x.Path))})
+		}
+		p.gap()
+		p.table(t)
+	}
+	for _, name := range slices.Sorted(maps.Keys(doc.Left)) {
+		p.line(p.Paint(term.Ask, "left out") + ": executor " + p.strong(name) + ": " + term.Line(doc.Left[name]))
+	}
+}
+
+// tilde shows the home directory as ~.
+func (s *shell) tilde(path string) string {
+	if rest, ok := strings.CutPrefix(path, filepath.Clean(s.io.Home)+"/"); ok && filepath.IsAbs(s.io.Home) {
+		return "~/" + rest
+	}
+	return path
 }
 
 // shortDigest is a digest as tables show it.
@@ -125,8 +165,10 @@ func (s *shell) pluginLock() *cobra.Command {
 	return s.leaf(leaf{
 		use: "lock", short: "Write the digests of the installed plugins to the lock file",
 		long: `Hashes every installed plugin program, asks each, confined, what it is, and writes drawspan.lock.hcl
-beside the configuration. From then on only those bytes are executed. Look at the list before you
-commit the file: it is what you trust. Needs no daemon; a running one reads it at its next reload.`,
+beside the configuration. The programs that executors drive are found and pinned, too, each with its
+package and interpreter; one that is not installed is said and left out. From then on only those bytes
+are executed. Look at the list before you commit the file: it is what you trust. Needs no daemon; a
+running one reads it at its next reload.`,
 		example: "drawspan plugin lock && drawspan config reload",
 		run: func(ctx context.Context, _ []string) error {
 			if s.app.Describe == nil {
@@ -140,11 +182,15 @@ commit the file: it is what you trust. Needs no daemon; a running one reads it a
 			if err != nil {
 				return err
 			}
+			pinned, left, err := s.lockPrograms(ctx)
+			if err != nil {
+				return err
+			}
 			doc, err := s.comparePlugins(cfg)
 			if err != nil {
 				return err
 			}
-			doc.Changed = changed
+			doc.Changed, doc.Left = append(changed, pinned...), left
 			if err := s.showPlugins(doc); err != nil {
 				return err
 			}
@@ -173,6 +219,35 @@ func (s *shell) lockPlugins(ctx context.Context, dirs []string) ([]string, error
 	}
 	changed := lock.Update(found)
 	return changed, pluginlock.Write(s.lockPath(), lock)
+}
+
+// lockPrograms pins what executors drive, by the lock file that names their plugins now.
+func (s *shell) lockPrograms(ctx context.Context) (changed []string, left map[string]string, err error) {
+	if s.app.Pins == nil {
+		return nil, nil, nil
+	}
+	pins, missing, err := s.app.Pins(ctx, s.daemonOptions())
+	if err != nil {
+		return nil, nil, err
+	}
+	lock, err := s.readLock()
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, err := range missing {
+		f := fault.From(err)
+		if left == nil {
+			left = map[string]string{}
+		}
+		left[name] = f.Message
+		if f.Hint != "" {
+			left[name] += " (" + f.Hint + ")"
+		}
+	}
+	if changed = lock.Pin(pins); len(changed) == 0 {
+		return nil, left, nil
+	}
+	return changed, left, pluginlock.Write(s.lockPath(), lock)
 }
 
 // cannot is a command that this build lacks the means for.

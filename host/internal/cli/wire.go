@@ -20,7 +20,10 @@ func Program() App {
 			return daemon.Doctor(ctx, o.toDaemon()).Checks
 		},
 		Describe: describe,
-		Demo:     demonstrate,
+		Pins: func(ctx context.Context, o DaemonOptions) ([]pluginlock.Pin, map[string]error, error) {
+			return daemon.Pins(ctx, o.toDaemon())
+		},
+		Demo: demonstrate,
 	}
 }
 
@@ -44,6 +47,9 @@ func describe(ctx context.Context, o DaemonOptions, p pluginlock.Program) (plugi
 	facts := pluginlock.Facts{Digest: digest, Version: m.Version, Protocol: []string{wire.Protocol}, Simulated: m.Simulated}
 	for _, a := range m.Config {
 		facts.Attributes = append(facts.Attributes, pluginlock.Attribute{Name: a.Name, Type: a.Type, Required: a.Required})
+	}
+	for _, p := range m.Programs {
+		facts.Drives = append(facts.Drives, pluginlock.Driven(p))
 	}
 	return facts, nil
 }

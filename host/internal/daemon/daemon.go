@@ -44,6 +44,7 @@ type Daemon struct {
 	box       *box
 	sandbox   *sandbox.Sandbox
 	loader    *loader.Loader
+	programs  *programs
 	dispatch  *dispatch.Dispatcher
 	api       *httpapi.Server
 
@@ -204,6 +205,7 @@ func (d *Daemon) openPlugins(_ context.Context, l *loaded) error {
 		return err
 	}
 	d.loader.SetLock(l.lock)
+	d.programs = newPrograms(d.opt, l.cfg.Daemon.StateDir, d.config)
 	d.closers = append(d.closers, d.loader.Close)
 	return nil
 }

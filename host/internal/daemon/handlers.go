@@ -250,13 +250,16 @@ func (d *Daemon) workspaces(context.Context, api.Actor, api.Empty) (api.List[api
 	return out, nil
 }
 
-func (d *Daemon) executors(context.Context, api.Actor, api.Empty) (api.List[api.Executor], error) {
+func (d *Daemon) executors(ctx context.Context, a api.Actor, _ api.Empty) (api.List[api.Executor], error) {
 	p := d.dispatch.Policy()
 	out := api.List[api.Executor]{Items: []api.Executor{}}
 	for _, name := range sortedKeys(p.Executors) {
 		ex := p.Executors[name]
 		row := api.Executor{Name: name, Plugin: ex.Plugin, Sandbox: ex.Sandbox.Name, Level: ex.Sandbox.Level, Declared: ex.Declared}
 		row.Simulated, row.Locked, row.Digest = d.lockState("executor", ex.Plugin)
+		if row.Program = d.programs.look(ctx, ex); row.Program != nil && a.Kind == "planner" { // places are the operator's
+			row.Program.Path, row.Program.Interpreter, row.Program.Fix = "", "", ""
+		}
 		out.Items = append(out.Items, row)
 	}
 	return out, nil

@@ -42,6 +42,7 @@ func load(o Options) (*loaded, error) {
 	for _, ex := range compiled.Executors {
 		if entry, ok := lock.Find("executor", ex.Plugin); ok {
 			ex.Simulated = entry.Simulated
+			drives(ex, entry)
 		}
 	}
 	return &loaded{cfg: cfg, policy: compiled, lock: lock, at: time.Now().UTC()}, nil

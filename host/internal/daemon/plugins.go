@@ -26,6 +26,7 @@ import (
 // masks on the way back whatever a plugin says.
 type pluginsPort struct {
 	loader   *loader.Loader
+	programs *programs
 	vault    *vault
 	resolver egress.Resolver
 	dial     func(context.Context, netip.AddrPort) (net.Conn, error)
@@ -34,7 +35,7 @@ type pluginsPort struct {
 }
 
 func (d *Daemon) pluginsPort() pluginsPort {
-	return pluginsPort{loader: d.loader, vault: d.vault, resolver: d.opt.Resolver, dial: d.opt.Dial, record: d.record, log: d.log.Named("egress")}
+	return pluginsPort{loader: d.loader, programs: d.programs, vault: d.vault, resolver: d.opt.Resolver, dial: d.opt.Dial, record: d.record, log: d.log.Named("egress")}
 }
 
 func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plugin, error) {
@@ -58,7 +59,11 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 			l.OnExceeded(dispatch.Excess{Limit: x.Limit, Used: x.Used, Cap: x.Cap})
 		}
 	}
-	var err error
+	driven, err := p.programs.ready(ctx, l.Executor, l.Program)
+	if err != nil {
+		return nil, err
+	}
+	launch.Program = driven.launch()
 	if launch.Secrets, err = p.vault.open(l.Policy); err != nil {
 		return nil, err
 	}
@@ -77,7 +82,7 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 		<-i.Done()
 		out.end()
 	}()
-	return pluginPort{i, p.vault, out}, nil
+	return pluginPort{i, p.vault, out, driven}, nil
 }
 
 // pluginPort is one started plugin.
@@ -85,7 +90,11 @@ type pluginPort struct {
 	*loader.Instance
 	vault  *vault
 	outlet *outlet
+	driven *driven // nil where it drives no program
 }
+
+// Unchanged looks again at the program that was driven.
+func (p pluginPort) Unchanged(ctx context.Context) error { return p.driven.unchanged(ctx) }
 
 // Identity masks what the plugin said of itself: it had its credentials when it was asked.
 func (p pluginPort) Identity() work.PluginIdentity {

@@ -238,7 +238,7 @@ func (a *drive) prepare(ctx context.Context) error {
 	}
 	dev, ino := a.tree.Identity()
 	a.plugin, err = a.d.opt.Plugins.Start(ctx, Launch{
-		Kind: "executor", Name: a.ex.Plugin, Config: a.ex.Config, Policy: a.ex.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
+		Kind: "executor", Name: a.ex.Plugin, Executor: a.ex.Name, Program: a.ex.Program, Config: a.ex.Config, Policy: a.ex.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
 		Git: a.git, AttemptID: a.at.ID, OnViolation: a.violated, OnExceeded: a.exceeded, OnTraffic: a.requested,
 		Gateway: a.ex.Gateway, OnModelCall: a.called,
 	})

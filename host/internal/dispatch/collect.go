@@ -67,6 +67,9 @@ func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, er
 	evidence := &work.Evidence{Violations: a.violations.Load(), Permissions: a.counted(func(*work.Permissions) {}), FirstEvent: a.firstEvent}
 	if a.plugin != nil {
 		evidence.Leftovers = a.plugin.Leftovers()
+		if err := a.plugin.Unchanged(ctx); err != nil {
+			evidence.Program = fault.From(err).Message
+		}
 	}
 	if a.git != nil {
 		evidence.Commits = a.commits(ctx)
@@ -195,6 +198,9 @@ func (end *ending) outcome(evidence *work.Evidence) (outcome work.Outcome, reaso
 	case end.err != nil:
 		f := fault.From(end.err)
 		return work.ExecutorError, string(f.Code), f.Message, true
+	}
+	if evidence != nil && evidence.Program != "" { // whatever it says, nobody knows what said it
+		return work.ExecutorError, string(fault.ProgramChanged), evidence.Program, true
 	}
 	r := end.result
 	unchanged := evidence == nil || evidence.TreeAfter == evidence.TreeBefore

@@ -260,6 +260,8 @@ func (p *scriptedPlugin) Enforced() json.RawMessage {
 	return json.RawMessage(`{"enforced":"isolated"}`)
 }
 func (p *scriptedPlugin) Leftovers() int { return 0 }
+
+func (p *scriptedPlugin) Unchanged(context.Context) error { return nil }
 func (p *scriptedPlugin) Interrupt(ctx context.Context) error {
 	return p.Cancel(context.Background(), "")
 }

@@ -93,6 +93,8 @@ type Plugins interface {
 type Launch struct {
 	Kind        string // executor, validator
 	Name        string
+	Executor    string            // the declared one, "" for a validator
+	Program     *work.ProgramDecl // of the operator's machine, that the plugin drives; nil for none
 	Config      json.RawMessage
 	Policy      *work.SandboxPolicy
 	Tree        string
@@ -154,6 +156,9 @@ type Plugin interface {
 	Terminate(ctx context.Context) error
 	Stop(ctx context.Context) (work.Death, error)
 	Leftovers() int
+	// Unchanged looks again at the program that the plugin drives: the fault says what of it is not the same
+	// any more. Nil where there is none.
+	Unchanged(ctx context.Context) error
 }
 
 // Artifacts keeps bytes by their digest.

@@ -95,6 +95,7 @@ func (i *Instance) refused(r *wire.Refusal) error {
 		wire.CodeUnknownAttempt: fault.NotFound,
 		wire.CodeBusy:           fault.Conflict,
 		wire.CodeAttached:       fault.Conflict,
+		wire.CodeUnsupported:    fault.NotSupported,
 	}[r.Code]
 	if code == "" {
 		code = fault.PluginProtocol

@@ -132,12 +132,32 @@ func (i *Instance) dead() bool {
 // plugin_protocol. Ending ctx does not stop the plugin; Cancel and Stop do.
 func (i *Instance) Execute(ctx context.Context, a sdk.Attempt, sink func(context.Context, sdk.Event) error) (sdk.Result, error) {
 	i.attempt.Store(a.ID)
+	a.Program = i.installed()
 	var result sdk.Result
 	err := i.while(ctx, func(ctx context.Context) (err error) {
 		result, err = i.client.Execute(ctx, a, sink)
 		return err
 	})
 	return result, err
+}
+
+// installed is the program that the plugin drives, nil for none.
+func (i *Instance) installed() *sdk.Installed {
+	if i.launch.Program == nil {
+		return nil
+	}
+	return &i.launch.Program.Installed
+}
+
+// Probe has the plugin look at the program that it drives. A plugin that drives none answers with
+// fault.NotSupported.
+func (i *Instance) Probe(ctx context.Context) (sdk.Probe, error) {
+	var probe sdk.Probe
+	err := i.while(ctx, func(ctx context.Context) (err error) {
+		probe, err = i.client.Probe(ctx, sdk.ProbeRequest{Config: i.launch.Config, Program: i.installed()})
+		return err
+	})
+	return probe, err
 }
 
 // Check has a tree judged and hands every piece of the validator's output to output, in order. An

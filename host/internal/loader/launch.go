@@ -10,6 +10,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/work"
+	"github.com/drawspan/drawspan/sdk"
 )
 
 // Launcher starts confined processes. Sandboxed makes one of a sandbox.
@@ -71,6 +72,14 @@ type confined struct {
 
 func (c confined) Enforced() json.RawMessage { return c.enforced }
 
+// Program is a program of the operator's machine that a plugin drives, and what has to be shown of it.
+type Program struct {
+	Installed sdk.Installed
+	Identity  work.ProgramIdentity
+	Shown     []sandbox.Bind
+	Search    []string // directories that come first in PATH
+}
+
 // Launch is one plugin to start.
 type Launch struct {
 	Kind        string // "executor" or "validator"
@@ -83,6 +92,7 @@ type Launch struct {
 	Git         *sandbox.Git // the tree's git directory, nil for none
 	AttemptID   string       // for the log
 	Secrets     []sandbox.Secret
+	Program     *Program // what the plugin drives; nil for none
 	Env         []string // variables for the plugin; those of the protocol cannot be among them
 	OnViolation func(sandbox.Violation)
 	OnExceeded  func(sandbox.Exceeded) // called before the launch is killed for it

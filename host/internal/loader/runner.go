@@ -89,11 +89,16 @@ func endOf(f *os.File) {
 }
 
 func (r *confinedRunner) launchWith(ctx context.Context, p *pipes) (Process, error) {
+	binds := []sandbox.Bind{{Host: r.room.path, Inside: r.room.inside, Mode: "rw"}}
+	var search []string
+	if p := r.launch.Program; p != nil {
+		binds, search = append(binds, p.Shown...), p.Search
+	}
 	process, err := r.loader.opts.Launch.Launch(ctx, sandbox.Request{
-		Policy:  r.launch.Policy,
-		Tree:    sandbox.Tree{Path: r.launch.Tree, Mode: r.launch.Mode, Dev: r.launch.Dev, Ino: r.launch.Ino},
-		Git:     r.launch.Git,
-		Binds:   []sandbox.Bind{{Host: r.room.path, Inside: r.room.inside, Mode: "rw"}},
+		Policy: r.launch.Policy,
+		Tree:   sandbox.Tree{Path: r.launch.Tree, Mode: r.launch.Mode, Dev: r.launch.Dev, Ino: r.launch.Ino},
+		Git:    r.launch.Git,
+		Binds:  binds, Search: search,
 		Program: r.seal.file, Argv: []string{r.Name()}, Env: slices.Concat(r.launch.Env, r.env), // the last one counts
 		Secrets: r.launch.Secrets,
 		Stdout:  p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation, OnExceeded: r.launch.OnExceeded, OnListener: r.launch.OnListener,

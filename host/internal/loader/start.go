@@ -55,6 +55,9 @@ func (l *Loader) bring(ctx context.Context, launch Launch, s *seal, entry plugin
 			Name: launch.Name, Kind: launch.Kind, Version: entry.Version, Digest: s.digest, Protocol: wire.Protocol,
 		},
 	}
+	if p := launch.Program; p != nil {
+		i.identity.Program = &p.Identity
+	}
 	admitted := l.admit(i)
 	go i.bury()
 	if admitted != nil {

@@ -12,8 +12,9 @@ const FileName = "drawspan.lock.hcl"
 
 // File is the content of a lock file.
 type File struct {
-	Path    string  // where it was read from
-	Entries []Entry // sorted by name
+	Path     string  // where it was read from
+	Entries  []Entry // sorted by name
+	Programs []Pin   // sorted by executor
 }
 
 // Entry is one locked plugin.
@@ -23,6 +24,7 @@ type Entry struct {
 	Protocol   []string
 	Simulated  bool
 	Attributes []Attribute       // of its config block
+	Drives     []Driven          // programs of the operator's machine that it drives
 	Hashes     map[string]string // platform to "sha256:<hex>"
 	Declared   string            // file:line, where it was read from a file
 }
@@ -32,6 +34,23 @@ type Attribute struct {
 	Name     string
 	Type     string
 	Required bool
+}
+
+// Driven is a program that a plugin drives, as its manifest declared it when it was locked.
+type Driven struct {
+	Name    string
+	Profile string // it is needed where config.profile is this; "" always
+	Tested  string // versions that the plugin was tested with
+	Install string // a command line that installs it
+}
+
+// Pin is the program that an executor drives: its bytes, and those of what it needs beside it.
+type Pin struct {
+	Executor string // name of the executor block
+	Path     string // where it was found; what counts is the bytes
+	Digest   string // "sha256:<hex>" of the file
+	Files    string // "sha256:<hex>" of its package and its interpreter; "" where it has neither
+	Declared string // file:line, where it was read from a file
 }
 
 // Platform is the key of this machine in an entry's hashes.
@@ -49,6 +68,45 @@ func (f *File) Find(kind, name string) (Entry, bool) {
 		return Entry{}, false
 	}
 	return f.Entries[i], true
+}
+
+// Drive is the program that a plugin drives under a profile.
+func (e Entry) Drive(profile string) (Driven, bool) {
+	i := slices.IndexFunc(e.Drives, func(d Driven) bool { return d.Profile == "" || d.Profile == profile })
+	if i < 0 {
+		return Driven{}, false
+	}
+	return e.Drives[i], true
+}
+
+// Pinned is the program of an executor.
+func (f *File) Pinned(executor string) (Pin, bool) {
+	i := slices.IndexFunc(f.Programs, func(p Pin) bool { return p.Executor == executor })
+	if i < 0 {
+		return Pin{}, false
+	}
+	return f.Programs[i], true
+}
+
+// Pin takes over the programs that the declared executors drive now: all of them, and no others.
+func (f *File) Pin(found []Pin) (changed []string) {
+	before := map[string]Pin{}
+	for _, p := range f.Programs {
+		p.Declared = ""
+		before[p.Executor] = p
+	}
+	for _, p := range found {
+		if old, ok := before[p.Executor]; !ok || old != p {
+			changed = append(changed, p.Executor)
+		}
+		delete(before, p.Executor)
+	}
+	for name := range before {
+		changed = append(changed, name)
+	}
+	f.Programs = slices.SortedFunc(slices.Values(found), func(a, b Pin) int { return strings.Compare(a.Executor, b.Executor) })
+	slices.Sort(changed)
+	return changed
 }
 
 // Update takes over what was found installed on this machine: new and changed programs are locked as

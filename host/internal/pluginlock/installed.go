@@ -67,6 +67,7 @@ type Facts struct {
 	Protocol   []string
 	Simulated  bool
 	Attributes []Attribute
+	Drives     []Driven
 }
 
 // Lock makes entries of all the installed programs. describe asks one what it is; it may be nil.
@@ -92,7 +93,7 @@ func Lock(dirs []string, describe func(Program) (Facts, error)) ([]Entry, error)
 					At(p.Path).Fix("run: drawspan plugin lock")
 			}
 			e.Version, e.Protocol, e.Simulated = facts.Version, facts.Protocol, facts.Simulated
-			e.Attributes = facts.Attributes
+			e.Attributes, e.Drives = facts.Attributes, facts.Drives
 		}
 		entries = append(entries, e)
 	}

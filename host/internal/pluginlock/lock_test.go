@@ -64,6 +64,8 @@ func TestTheFileLooksLikeThis(t *testing.T) {
 	e.Hashes = map[string]string{"linux_arm64": digestB, "linux_amd64": digestA}
 	e.Protocol = []string{"v1alpha"}
 	e.Attributes = []pluginlock.Attribute{{"program", "list(string)", true}, {"env", "map(string)", false}}
+	e.Drives = []pluginlock.Driven{{"agent", "", ">=1.0", "npm install agent"}, {Name: "other", Profile: "b"}}
+	pins := []pluginlock.Pin{{Executor: "work", Path: "/opt/agent", Digest: digestA, Files: digestB}, {Executor: "alone", Path: "/opt/a b", Digest: digestB}}
 	want := `# Written by "drawspan plugin lock". Commit it: a plugin runs only while its bytes have these digests.
 
 plugin "executor-command" {
@@ -81,11 +83,63 @@ plugin "executor-command" {
     type     = "list(string)"
     required = true
   }
+  drives "agent" {
+    tested  = ">=1.0"
+    install = "npm install agent"
+  }
+  drives "other" {
+    profile = "b"
+  }
+}
+
+program "alone" {
+  path   = "/opt/a b"
+  digest = "` + digestB + `"
+}
+
+program "work" {
+  path   = "/opt/agent"
+  digest = "` + digestA + `"
+  files  = "` + digestB + `"
 }
 `
-	got := string((&pluginlock.File{Entries: []pluginlock.Entry{e}}).Encode())
+	got := string((&pluginlock.File{Entries: []pluginlock.Entry{e}, Programs: pins}).Encode())
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	f, err := pluginlock.Parse("lock.hcl", []byte(got))
+	if err != nil || string(f.Encode()) != want {
+		t.Fatalf("read and encoded again: %v", err)
+	}
+	if p, ok := f.Pinned("work"); !ok || p.Digest != digestA || p.Files != digestB || p.Declared != "lock.hcl:32" {
+		t.Errorf("pinned: %+v, %v", p, ok)
+	}
+	if _, ok := f.Pinned("wor"); ok {
+		t.Error("an executor that is not there has a program")
+	}
+}
+
+func TestAProfileChoosesTheProgram(t *testing.T) {
+	e := pluginlock.Entry{Drives: []pluginlock.Driven{{Name: "a", Profile: "one"}, {Name: "b", Profile: "two"}}}
+	for profile, want := range map[string]string{"one": "a", "two": "b", "three": "", "": ""} {
+		if d, ok := e.Drive(profile); d.Name != want || ok != (want != "") {
+			t.Errorf("%q: %+v", profile, d)
+		}
+	}
+	always := pluginlock.Entry{Drives: []pluginlock.Driven{{Name: "a"}}}
+	if d, ok := always.Drive("whatever"); !ok || d.Name != "a" {
+		t.Errorf("%+v, %v", d, ok)
+	}
+}
+
+func TestPinsAreThoseOfTheDeclaredExecutors(t *testing.T) {
+	f := &pluginlock.File{Programs: []pluginlock.Pin{{Executor: "gone", Digest: digestA}, {Executor: "same", Digest: digestA, Declared: "x:1"}, {Executor: "updated", Digest: digestA}}}
+	changed := f.Pin([]pluginlock.Pin{{Executor: "updated", Digest: digestB}, {Executor: "same", Digest: digestA}, {Executor: "fresh", Digest: digestA}})
+	if want := []string{"fresh", "gone", "updated"}; !slices.Equal(changed, want) {
+		t.Errorf("changed: %q, want %q", changed, want)
+	}
+	if len(f.Programs) != 3 || f.Programs[0].Executor != "fresh" {
+		t.Errorf("%+v", f.Programs)
 	}
 }
 
@@ -117,11 +171,17 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"plugin \"executor-a\" {\n  hashes = null\n  version = 1\n  protocol = \"v1\"\n  simulated = \"yes\"\n}": {
 			"lock.hcl:3", "lock.hcl:5", "lock.hcl:4", "lock.hcl:2",
 		},
-		"plugin \"executor-a\" {\n" + hashes + "\nversion = file(\"x\")\n}":                                              {"lock.hcl:3"},
-		"plugin \"executor-a\" {\n" + hashes + "\nversion = var.x\n}":                                                    {"lock.hcl:3"},
-		"plugin \"executor-a\" {\n" + hashes + "\nversion = \"\"\nprotocol = [1]\n}":                                     {"lock.hcl:3", "lock.hcl:4"},
-		"plugin \"executor-a\" {\n" + hashes + "\nattribute \"x\" {\n}\n}":                                               {"lock.hcl:3"},
-		"plugin \"executor-a\" {\n" + hashes + "\nattribute \"x\" {\ntype=\"a\"\n}\nattribute \"x\" {\ntype=\"a\"\n}\n}": {"lock.hcl:6"},
+		"plugin \"executor-a\" {\n" + hashes + "\nversion = file(\"x\")\n}":                                                                {"lock.hcl:3"},
+		"plugin \"executor-a\" {\n" + hashes + "\nversion = var.x\n}":                                                                      {"lock.hcl:3"},
+		"plugin \"executor-a\" {\n" + hashes + "\nversion = \"\"\nprotocol = [1]\n}":                                                       {"lock.hcl:3", "lock.hcl:4"},
+		"plugin \"executor-a\" {\n" + hashes + "\nattribute \"x\" {\n}\n}":                                                                 {"lock.hcl:3"},
+		"plugin \"executor-a\" {\n" + hashes + "\nattribute \"x\" {\ntype=\"a\"\n}\nattribute \"x\" {\ntype=\"a\"\n}\n}":                   {"lock.hcl:6"},
+		"program \"w\" {\npath = \"/a\"\ndigest = \"" + digestA + "\"\n}\nprogram \"w\" {\npath = \"/a\"\ndigest = \"" + digestA + "\"\n}": {"lock.hcl:5"},
+		"program \"w\" {\npath = \"a\"\ndigest = \"" + digestA + "\"\n}":                                                                   {"lock.hcl:2"},
+		"program \"w\" {\npath = \"/a\"\ndigest = \"sha256:00\"\nfiles = \"\"\n}":                                                          {"lock.hcl:3", "lock.hcl:4"},
+		"program \"../w\" {\npath = \"/a\"\ndigest = \"" + digestA + "\"\n}":                                                               {"lock.hcl:1"},
+		"program \"w\" {\n}": {"lock.hcl:1"},
+		"plugin \"executor-a\" {\n" + hashes + "\ndrives \"\" {\nprofil = \"x\"\n}\n}": {"lock.hcl:3", "lock.hcl:4"},
 		"\xff\xfe": {"lock.hcl:1"},
 	} {
 		_, err := pluginlock.Parse("lock.hcl", []byte(src))

@@ -6,8 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -24,6 +26,7 @@ const (
 
 var (
 	namePattern     = regexp.MustCompile(`^(executor|validator)-[a-z0-9](-?[a-z0-9]+)*$`)
+	executorPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	platformPattern = regexp.MustCompile(`^[a-z0-9]+_[a-z0-9]+$`)
 	digestPattern   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
@@ -85,28 +88,43 @@ func Parse(path string, src []byte) (*File, error) {
 	f := &File{Path: path}
 	first := map[string]string{}
 	for _, b := range content.Blocks {
-		e := p.entry(b)
-		if before, twice := first[e.Name]; twice {
-			p.add(b.DefRange, "plugin %q is locked twice, first at %s", e.Name, before)
+		name := b.Type + " " + strconv.Quote(b.Labels[0])
+		if before, twice := first[name]; twice {
+			p.add(b.DefRange, "%s is locked twice, first at %s", name, before)
 			continue
 		}
-		first[e.Name] = e.Declared
-		f.Entries = append(f.Entries, e)
+		first[name] = where(b.DefRange)
+		if b.Type == "program" {
+			f.Programs = append(f.Programs, p.pin(b))
+			continue
+		}
+		f.Entries = append(f.Entries, p.entry(b))
 	}
 	if len(p.problems) > 0 {
 		return nil, p.problems
 	}
 	slices.SortFunc(f.Entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(f.Programs, func(a, b Pin) int { return strings.Compare(a.Executor, b.Executor) })
 	return f, nil
 }
 
-var fileSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "plugin", LabelNames: []string{"name"}}}}
+var fileSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
+	{Type: "plugin", LabelNames: []string{"name"}}, {Type: "program", LabelNames: []string{"executor"}},
+}}
+
+var pinSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
+	{Name: "path", Required: true}, {Name: "digest", Required: true}, {Name: "files"},
+}}
+
+var drivesSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "profile"}, {Name: "tested"}, {Name: "install"}}}
 
 var entrySchema = &hcl.BodySchema{
 	Attributes: []hcl.AttributeSchema{
 		{Name: "version"}, {Name: "protocol"}, {Name: "simulated"}, {Name: "hashes", Required: true},
 	},
-	Blocks: []hcl.BlockHeaderSchema{{Type: "attribute", LabelNames: []string{"name"}}},
+	Blocks: []hcl.BlockHeaderSchema{
+		{Type: "attribute", LabelNames: []string{"name"}}, {Type: "drives", LabelNames: []string{"program"}},
+	},
 }
 
 var attributeSchema = &hcl.BodySchema{
@@ -182,6 +200,10 @@ func (p *parser) entry(b *hcl.Block) Entry {
 	}
 	seen := map[string]bool{}
 	for _, inner := range content.Blocks {
+		if inner.Type == "drives" {
+			e.Drives = append(e.Drives, p.driven(inner))
+			continue
+		}
 		a := p.attribute(inner)
 		if seen[a.Name] {
 			p.add(inner.DefRange, "attribute %q is declared twice", a.Name)
@@ -191,6 +213,54 @@ func (p *parser) entry(b *hcl.Block) Entry {
 	}
 	slices.SortFunc(e.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 	return e
+}
+
+// pin is the program of an executor.
+func (p *parser) pin(b *hcl.Block) Pin {
+	pin := Pin{Executor: b.Labels[0], Declared: where(b.DefRange)}
+	if !executorPattern.MatchString(pin.Executor) {
+		p.add(b.DefRange, "%q is not the name of an executor", pin.Executor)
+	}
+	content, diags := b.Body.Content(pinSchema)
+	p.diags(diags)
+	if a, ok := content.Attributes["path"]; ok {
+		if pin.Path = p.text(a); !filepath.IsAbs(pin.Path) {
+			p.add(a.Range, "path must be absolute")
+		}
+	}
+	pin.Digest, pin.Files = p.digest(content, "digest"), p.digest(content, "files")
+	return pin
+}
+
+// digest is an attribute's value, "" where there is none.
+func (p *parser) digest(content *hcl.BodyContent, name string) string {
+	a, ok := content.Attributes[name]
+	if !ok {
+		return ""
+	}
+	v := p.text(a)
+	if !digestPattern.MatchString(v) {
+		p.add(a.Range, "%s is not sha256: and 64 hexadecimal digits", name)
+	}
+	return v
+}
+
+func (p *parser) driven(b *hcl.Block) Driven {
+	d := Driven{Name: b.Labels[0]}
+	if d.Name == "" {
+		p.add(b.DefRange, "the program that the plugin drives has no name")
+	}
+	content, diags := b.Body.Content(drivesSchema)
+	p.diags(diags)
+	for _, v := range []struct {
+		name string
+		to   *string
+	}{{"profile", &d.Profile}, {"tested", &d.Tested}, {"install", &d.Install}} {
+		if a, ok := content.Attributes[v.name]; ok {
+			*v.to = p.text(a)
+		}
+	}
+	return d
 }
 
 func (p *parser) attribute(b *hcl.Block) Attribute {

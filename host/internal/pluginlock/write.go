@@ -24,6 +24,12 @@ func (f *File) Encode() []byte {
 		out.Body().AppendNewline()
 		encodeEntry(out.Body().AppendNewBlock("plugin", []string{e.Name}).Body(), e)
 	}
+	pins := slices.Clone(f.Programs)
+	slices.SortFunc(pins, func(a, b Pin) int { return strings.Compare(a.Executor, b.Executor) })
+	for _, p := range pins {
+		out.Body().AppendNewline()
+		encodeTexts(out.Body().AppendNewBlock("program", []string{p.Executor}).Body(), []string{"path", p.Path, "digest", p.Digest, "files", p.Files})
+	}
 	return append([]byte(heading), hclwrite.Format(out.Bytes())...)
 }
 
@@ -51,6 +57,19 @@ func encodeEntry(body *hclwrite.Body, e Entry) {
 		inner.SetAttributeValue("type", cty.StringVal(a.Type))
 		if a.Required {
 			inner.SetAttributeValue("required", cty.True)
+		}
+	}
+	for _, d := range e.Drives { // in the plugin's own order: the first that fits is the one
+		inner := body.AppendNewBlock("drives", []string{d.Name}).Body()
+		encodeTexts(inner, []string{"profile", d.Profile, "tested", d.Tested, "install", d.Install})
+	}
+}
+
+// encodeTexts sets names and values in turn, leaving out what is empty.
+func encodeTexts(body *hclwrite.Body, pairs []string) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			body.SetAttributeValue(pairs[i], cty.StringVal(pairs[i+1]))
 		}
 	}
 }

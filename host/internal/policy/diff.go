@@ -168,6 +168,7 @@ var rules = map[string]rule{
 	"gateway.budget.input_tokens":       raisedOrFree,
 	"gateway.budget.output_tokens":      raisedOrFree,
 	"executor.gateway":                  set,
+	"executor.program":                  always,
 	"executor.questions.deadline":       never,
 	"executor.questions.default":        later("deny", "allow"),
 }

@@ -48,6 +48,9 @@ func Compile(cfg *config.Config, host Host) (*work.Policy, config.Diagnostics) {
 			Permissions: c.permissions(e),
 		}
 		giveGateway(p.Executors[e.Name], e, cfg.Gateway(e.Gateway))
+		if e.Program != "" {
+			p.Executors[e.Name].Program = &work.ProgramDecl{Name: e.Program, Declared: e.At("program").String()}
+		}
 	}
 	for _, w := range cfg.Workspaces {
 		p.Workspaces[w.Name] = c.workspace(w)

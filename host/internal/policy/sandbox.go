@@ -143,6 +143,9 @@ func Widenings(p *work.Policy) []work.Widening {
 	}
 	for _, e := range p.Executors {
 		collect(e.Sandbox)
+		if e.Program != nil && e.Sandbox != nil { // it is shown inside
+			out = append(out, work.Widening{Sandbox: e.Sandbox.Name, Key: "program", Value: e.Program.Name, Declared: e.Program.Declared})
+		}
 	}
 	for _, w := range p.Workspaces {
 		for _, g := range w.Gates {

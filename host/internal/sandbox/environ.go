@@ -39,6 +39,7 @@ func environment(r Request) []string {
 	for _, t := range r.Policy.Toolchains {
 		first = append(first, t.Path...)
 	}
+	first = append(first, r.Search...)
 	vars["PATH"] = strings.Join(append(first, vars["PATH"]), ":")
 	env := make([]string, 0, len(vars))
 	for _, name := range slices.Sorted(maps.Keys(vars)) {

@@ -169,8 +169,11 @@ func (p *planner) addBinds(r Request) error {
 		if err != nil {
 			return err
 		}
+		if b.Ino != 0 && (m.Dev != b.Dev || m.Ino != b.Ino) {
+			return fault.New(fault.ProgramChanged, "what was looked at is not there any more").At(b.Host).Fix("try again")
+		}
 		m.Mode = b.Mode
-		label := fmt.Sprintf("bind %d", i+1)
+		label := cmp.Or(b.Label, fmt.Sprintf("bind %d", i+1))
 		switch b.Mode {
 		case spec.ReadOnly:
 			p.ro = append(p.ro, label)

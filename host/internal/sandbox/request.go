@@ -30,6 +30,9 @@ type Bind struct {
 	Host   string
 	Inside string // "" is the same path
 	Mode   string // "ro", "rw" or "overlay"
+	Label  string // for the record; "" is a number
+	// Dev and Ino are the identity that the caller looked at; zero takes what is there.
+	Dev, Ino uint64
 }
 
 // Git is the tree's shadow git directory, made by the host for this launch. The tree's .git is a file
@@ -68,7 +71,9 @@ type Request struct {
 	// policy and of its toolchains, HOME, PATH and TMPDIR. The toolchains' directories always come first
 	// in PATH.
 	Env []string
-	Dir string // "" is the tree, or / where there is none
+	// Search are directories inside that come before PATH, after those of the toolchains.
+	Search []string
+	Dir    string // "" is the tree, or / where there is none
 
 	Stdin, Stdout, Stderr *os.File // nil is /dev/null
 

@@ -162,6 +162,17 @@ func systemMounts() []spec.Mount {
 	return mounts
 }
 
+// SystemDirs are the host's directories that every view shows, at their own paths.
+func SystemDirs() []string {
+	var dirs []string
+	for _, m := range systemMounts() {
+		if m.Mode == spec.ReadOnly {
+			dirs = append(dirs, m.Host)
+		}
+	}
+	return dirs
+}
+
 // identity is what a path names, whatever happens to the path.
 type identity struct{ dev, ino uint64 }
 

@@ -101,6 +101,17 @@ type PluginIdentity struct {
 	Digest    string `json:"digest"` // "sha256:<hex>" of the executed bytes
 	Protocol  string `json:"protocol"`
 	Simulated bool   `json:"simulated"`
+	// Program is what the plugin drove; nil for none.
+	Program *ProgramIdentity `json:"program,omitempty"`
+}
+
+// ProgramIdentity is which program of the operator's machine an executor drove.
+type ProgramIdentity struct {
+	Name        string `json:"name"`
+	Path        string `json:"path"` // the operator's home is ~
+	Digest      string `json:"digest"`
+	Files       string `json:"files_digest,omitempty"` // of its package and its interpreter
+	Interpreter string `json:"interpreter,omitempty"`
 }
 
 // Claim is what an executor says of itself. It is never evidence.
@@ -120,11 +131,12 @@ type Evidence struct {
 	Commit      string    `json:"commit"` // kept under Ref
 	Ref         string    `json:"ref"`
 	Diff        DiffFacts `json:"diff"`
-	Unpublished string    `json:"unpublished,omitempty"` // why the ref is in the mirror only, and not in the operator's repository
-	Refused     []Refused `json:"refused,omitempty"`     // tree entries that were not taken over
-	Violations  int64     `json:"violations,omitempty"`  // kernel refusals that the feed reported
-	Leftovers   int       `json:"leftovers"`             // processes alive when the executor's main process ended
-	Commits     *Commits  `json:"commits,omitempty"`     // the executor's own; nil where it made none
+	Unpublished string    `json:"unpublished,omitempty"`     // why the ref is in the mirror only, and not in the operator's repository
+	Refused     []Refused `json:"refused,omitempty"`         // tree entries that were not taken over
+	Violations  int64     `json:"violations,omitempty"`      // kernel refusals that the feed reported
+	Leftovers   int       `json:"leftovers"`                 // processes alive when the executor's main process ended
+	Commits     *Commits  `json:"commits,omitempty"`         // the executor's own; nil where it made none
+	Program     string    `json:"program_changed,omitempty"` // what of the executor's program was not the same at the end
 	Output      int64     `json:"output_bytes"`
 	Truncated   bool      `json:"output_truncated"`
 	// Permissions are the host's own decisions; FirstEvent is when the executor's first event came.

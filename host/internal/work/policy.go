@@ -48,9 +48,18 @@ type ExecutorDecl struct {
 	Question QuestionPolicy
 	// Permissions answer permission requests, the first that applies; a person answers the rest.
 	Permissions []PermissionRule
+	Program     *ProgramDecl // of the operator's machine, that the plugin drives; nil for none
 	// Simulated says that the lock file knows the plugin as one that only plays a part.
 	Simulated bool
 	Declared  string
+}
+
+// ProgramDecl is a program that an executor drives, before it is looked for.
+type ProgramDecl struct {
+	Name     string // for PATH, or an absolute path
+	Tested   string // versions that the plugin was tested with
+	Install  string // a command line that installs it
+	Declared string
 }
 
 // QuestionPolicy bounds the approvals an executor may open.
