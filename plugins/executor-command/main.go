@@ -100,10 +100,7 @@ func (command) Run(ctx context.Context, a *sdk.Attempt) (sdk.Result, error) {
 			return sdk.Result{}, err
 		}
 		defer os.Remove(path) //nolint:errcheck // the private directory goes with the sandbox
-		set = maps.Clone(s.Env)
-		if set == nil {
-			set = map[string]string{}
-		}
+		set = maps.Collect(maps.All(s.Env))
 		set[StepFileKey] = path
 	}
 	// What is told after a cancellation is told all the same.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -25,11 +26,14 @@ type file struct {
 
 // hunk is one place of a file.
 type hunk struct {
-	head     string // "@@ -1,2 +1,3 @@", with the numbers only
-	at       int    // its first line before the change
-	body     string // its lines, each with its sign
-	old, new int    // how many lines it says that there are
+	head string // "@@ -1,2 +1,3 @@", with the numbers only
+	at   int    // its first line before the change
+	body string // its lines, each with its sign
+	counts
 }
+
+// counts are numbers of lines, before and after the change.
+type counts struct{ old, new int }
 
 // read is the diff of a step's text, understood. It is strict where git is lenient: what is not understood
 // is not applied, and a path is named once.
@@ -233,16 +237,14 @@ func (r *reader) name(h headers) (string, error) {
 // operation is what the headers say of the file as a whole.
 func (r *reader) operation(f *file, h headers) error {
 	added, deleted := h.old == nowhere || h.added != "", h.new == nowhere || h.deleted
+	contradicted := h.names && [2]bool{added, deleted} != [2]bool{h.old == nowhere, h.new == nowhere}
 	switch {
 	case added && deleted:
 		return r.wrong("%q is added and deleted at once", f.path)
-	case h.names && (added != (h.old == nowhere) || deleted != (h.new == nowhere)):
+	case contradicted:
 		return r.wrong("the headers of %q contradict each other", f.path)
 	case added:
-		f.op, f.mode = "add", "100644"
-		if h.added != "" {
-			f.mode = h.added
-		}
+		f.op, f.mode = "add", cmp.Or(h.added, "100644")
 	case deleted:
 		f.op = "delete"
 	}
@@ -313,29 +315,21 @@ func (r *reader) hunk() (hunk, error) {
 		return hunk{}, r.wrong("%v", err)
 	}
 	var body strings.Builder
-	old, added := 0, 0
-	for old < h.old || added < h.new {
+	var c counts
+	for c.old < h.old || c.new < h.new {
 		if r.rest == "" {
 			return hunk{}, r.wrong("the diff ends in the middle of the hunk %s", h.head)
 		}
 		line := r.next()
-		if line == "" || line == "\r" {
+		if strings.TrimRight(line, "\r") == "" {
 			line = " " + line // an empty line of context often loses its space
 		}
-		switch line[0] {
-		case ' ':
-			old, added = old+1, added+1
-		case '-':
-			old++
-		case '+':
-			added++
-		case '\\':
-		default:
+		if !c.take(line[0]) {
 			return hunk{}, r.wrong("%.60q in the middle of the hunk %s: its head promises %d old and %d new lines", line, h.head, h.old, h.new)
 		}
 		body.WriteString(line + "\n")
 	}
-	if old != h.old || added != h.new {
+	if c != h.counts {
 		return hunk{}, r.wrong("the hunk %s has other numbers of lines than its head says", h.head)
 	}
 	if line, _ := r.peek(); strings.HasPrefix(line, `\`) {
@@ -343,6 +337,22 @@ func (r *reader) hunk() (hunk, error) {
 	}
 	h.body = body.String()
 	return h, r.overlong(h)
+}
+
+// take counts a line by its sign; false for a sign that there is not.
+func (c *counts) take(sign byte) bool {
+	switch sign {
+	case ' ':
+		c.old, c.new = c.old+1, c.new+1
+	case '-':
+		c.old++
+	case '+':
+		c.new++
+	case '\\':
+	default:
+		return false
+	}
+	return true
 }
 
 // overlong refuses a line of a hunk where there should be none any more: git would pass over it.

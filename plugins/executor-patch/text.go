@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // maxDiff bounds the diff of a step.
 const maxDiff = 4 << 20
@@ -54,21 +57,27 @@ func begins(text string) int {
 func blocks(text string) (all []string, open bool) {
 	fence, from, at := "", 0, 0
 	named := false
+	diff := func(body string) bool { return named || begins(body) == 0 }
 	for line := range strings.Lines(text) {
 		bare := strings.TrimRight(line, " \t\r\n")
 		switch marks := marksOf(bare); {
 		case fence == "" && marks != "":
 			word := strings.ToLower(strings.TrimSpace(bare[len(marks):]))
-			fence, from, named = marks, at+len(line), word == "diff" || word == "patch"
-		case fence != "" && marks == bare && strings.HasPrefix(marks, fence):
-			if body := text[from:at]; named || begins(body) == 0 {
+			fence, from, named = marks, at+len(line), slices.Contains([]string{"diff", "patch"}, word)
+		case closes(bare, fence):
+			if body := text[from:at]; diff(body) {
 				all = append(all, body)
 			}
 			fence = ""
 		}
 		at += len(line)
 	}
-	return all, fence != "" && (named || begins(text[from:]) == 0)
+	return all, fence != "" && diff(text[from:])
+}
+
+// closes tells of a line that ends an open fence.
+func closes(line, fence string) bool {
+	return fence != "" && marksOf(line) == line && strings.HasPrefix(line, fence)
 }
 
 // marksOf is the fence that a line begins with.

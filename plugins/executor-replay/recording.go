@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,9 +138,6 @@ type line struct {
 	} `json:"raw"`
 }
 
-// hosts tells of an event that the host made.
-func (l line) hosts() bool { return l.Source == "host" || strings.HasPrefix(string(l.Type), "host.") }
-
 // each reads the events from the beginning, checks them, and hands over those of the executor.
 func (r *recording) each(take func(line, sdk.Event) error) error {
 	if _, err := r.events.Seek(0, io.SeekStart); err != nil {
@@ -153,26 +151,31 @@ func (r *recording) each(take func(line, sdk.Event) error) error {
 		if errors.Is(err, io.EOF) && seq > 1 {
 			return nil
 		}
-		if err != nil {
-			return bad("line %d: %v", seq, err)
+		var l line
+		if err == nil {
+			l, err = check(raw, seq, attempt)
 		}
-		l, err := r.check(raw, seq, attempt)
 		if err != nil {
 			return bad("line %d: %v", seq, err)
 		}
 		attempt = l.AttemptID
-		if l.hosts() {
-			r.dropped++
-			continue
-		}
-		e, err := r.event(l)
-		if err != nil {
-			return bad("line %d: %v", seq, err)
-		}
-		if err := take(l, e); err != nil {
+		if err := r.pass(l, take); err != nil {
 			return err
 		}
 	}
+}
+
+// pass hands an event of the executor on, and counts one of the host.
+func (r *recording) pass(l line, take func(line, sdk.Event) error) error {
+	if l.Source == "host" || strings.HasPrefix(string(l.Type), "host.") {
+		r.dropped++
+		return nil
+	}
+	e, err := r.event(l)
+	if err != nil {
+		return bad("line %d: %v", l.Seq, err)
+	}
+	return take(l, e)
 }
 
 // readLine reads one line, which ends in a newline and has a bounded length.
@@ -198,7 +201,7 @@ func readLine(lines *bufio.Reader) ([]byte, error) {
 }
 
 // check decodes a line and holds it against the one before.
-func (r *recording) check(raw []byte, seq int64, attempt string) (line, error) {
+func check(raw []byte, seq int64, attempt string) (line, error) {
 	var l line
 	if err := json.Unmarshal(raw, &l); err != nil {
 		return line{}, errors.New("it is no event as JSON")
@@ -208,7 +211,7 @@ func (r *recording) check(raw []byte, seq int64, attempt string) (line, error) {
 		return line{}, fmt.Errorf("version %d of the format; version 1 is known", l.V)
 	case l.Seq != seq:
 		return line{}, fmt.Errorf("event %d where %d is due: the sequence has a gap", l.Seq, seq)
-	case l.AttemptID == "" || attempt != "" && l.AttemptID != attempt:
+	case l.AttemptID == "" || l.AttemptID != cmp.Or(attempt, l.AttemptID):
 		return line{}, errors.New("an event of another attempt, or of none")
 	case l.Source != "executor" && l.Source != "host":
 		return line{}, fmt.Errorf("the unknown source %.40q", l.Source)

@@ -65,6 +65,15 @@ func parse(config json.RawMessage) (settings, error) {
 	return s, nil
 }
 
+// playOf is the play of an attempt: the declared one, or the text's own where it may bring one.
+func (s settings) playOf(text string) []json.RawMessage {
+	var own settings
+	if s.AllowTextPlay && json.Unmarshal([]byte(text), &own) == nil && own.Play != nil {
+		return own.Play
+	}
+	return s.Play
+}
+
 // acts reads a play; the error names the entry.
 func acts(play []json.RawMessage) ([]act, error) {
 	var all []act
@@ -123,14 +132,7 @@ func (script) Run(ctx context.Context, a *sdk.Attempt) (sdk.Result, error) {
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	play := s.Play
-	if s.AllowTextPlay {
-		var text settings
-		if json.Unmarshal([]byte(a.Instruction), &text) == nil && text.Play != nil {
-			play = text.Play
-		}
-	}
-	list, err := acts(play)
+	list, err := acts(s.playOf(a.Instruction))
 	if err != nil {
 		return sdk.Result{}, err
 	}
