@@ -31,27 +31,27 @@ var phrases = []struct {
 // message, and whether it makes sense to try again. Words of the model must not be given.
 func Class(status int, text string) (class string, retryable bool) {
 	said, again := said(text)
+	known, ok := statuses[status]
 	switch {
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return "auth", false
-	case status == http.StatusPaymentRequired:
+	case ok && known.class == "rate_limit" && said == "quota":
 		return "quota", false
-	case status == http.StatusRequestEntityTooLarge:
-		return "context", false
-	case status == http.StatusTooManyRequests && said == "quota":
-		return "quota", false
-	case status == http.StatusTooManyRequests:
-		return "rate_limit", true
-	case status == http.StatusRequestTimeout:
-		return "network", true
+	case ok:
+		return known.class, known.retryable
 	case status >= 500:
 		return "overloaded", true
-	case status >= 400 && (said == "context" || said == "quota" || said == "auth"):
-		return said, false
-	case status >= 400:
-		return "unknown", false
+	case status >= 400 && again:
+		return "unknown", false // the words are about something else: the request itself was refused
 	}
 	return said, again
+}
+
+// statuses are the HTTP statuses that mean one thing.
+var statuses = map[int]struct {
+	class     string
+	retryable bool
+}{
+	http.StatusUnauthorized: {"auth", false}, http.StatusForbidden: {"auth", false}, http.StatusPaymentRequired: {"quota", false},
+	http.StatusRequestEntityTooLarge: {"context", false}, http.StatusTooManyRequests: {"rate_limit", true}, http.StatusRequestTimeout: {"network", true},
 }
 
 func said(text string) (string, bool) {
@@ -70,25 +70,15 @@ func said(text string) (string, bool) {
 // without one is never a success, and neither is a success that is followed by a failing exit; a program
 // that had to be stopped after its record is none the worse for it.
 func Judge(claim sdk.Result, told bool, ran tool.Result, stderr string) sdk.Result {
-	if !ran.Stopped {
-		claim.Signal = ran.Signal
-		if ran.Signal == "" {
-			claim.ExitCode = &ran.ExitCode
-		}
-	}
-	how := fmt.Sprintf("exited with code %d", ran.ExitCode)
-	if ran.Signal != "" {
-		how = "was ended by " + ran.Signal
-	}
-	if words := strings.TrimSpace(tool.LastLines(stderr, 5)); words != "" {
-		how += ": " + words
-	}
+	setExit(&claim, ran)
+	how := howItEnded(ran, stderr)
+	well := ran.ExitCode == 0 && ran.Signal == ""
 	switch {
 	case claim.Failed || claim.StopReason == "cancelled":
-	case told && (ran.Stopped || ran.ExitCode == 0):
+	case told && (ran.Stopped || well):
 	case told:
 		fail(&claim, "crash", "the agent called itself done and then "+how)
-	case ran.ExitCode == 0 && ran.Signal == "":
+	case well:
 		fail(&claim, "protocol", "the agent ended without a terminal record; it "+how)
 	default:
 		class, again := said(stderr)
@@ -99,6 +89,28 @@ func Judge(claim sdk.Result, told bool, ran tool.Result, stderr string) sdk.Resu
 		claim.Retryable = again
 	}
 	return claim
+}
+
+// setExit leaves out the exit of a program that was stopped: it says nothing of the program.
+func setExit(claim *sdk.Result, ran tool.Result) {
+	if ran.Stopped {
+		return
+	}
+	claim.Signal = ran.Signal
+	if ran.Signal == "" {
+		claim.ExitCode = &ran.ExitCode
+	}
+}
+
+func howItEnded(ran tool.Result, stderr string) string {
+	how := fmt.Sprintf("exited with code %d", ran.ExitCode)
+	if ran.Signal != "" {
+		how = "was ended by " + ran.Signal
+	}
+	if words := strings.TrimSpace(tool.LastLines(stderr, 5)); words != "" {
+		how += ": " + words
+	}
+	return how
 }
 
 func fail(r *sdk.Result, class, message string) {

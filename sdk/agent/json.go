@@ -28,14 +28,18 @@ func Pick(object []byte, names []string, into [][]byte) bool {
 		if !ok {
 			return false
 		}
-		for i, name := range names {
-			if named(key, name) {
-				into[i] = value
-				break
-			}
-		}
+		put(names, into, key, value)
 	}
 	return s.done()
+}
+
+func put(names []string, into [][]byte, key, value []byte) {
+	for i, name := range names {
+		if named(key, name) {
+			into[i] = value
+			return
+		}
+	}
 }
 
 // Each takes the raw elements of a JSON array in order. It says false for what is no array.

@@ -55,16 +55,7 @@ func (p *packing) visit(name string, entry fs.DirEntry, err error) error {
 	if len(p.files) == sdk.MaxStates || len(name) > sdk.MaxName {
 		return fmt.Errorf("%s: %w: more than %d files or %d bytes of a name", name, ErrState, sdk.MaxStates, sdk.MaxName)
 	}
-	f, err := p.root.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	// It was a regular file; it may have become another.
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, int64(sdk.MaxState-p.bytes)+1))
+	data, err := p.read(name)
 	if err != nil {
 		return err
 	}
@@ -75,18 +66,21 @@ func (p *packing) visit(name string, entry fs.DirEntry, err error) error {
 	return nil
 }
 
+// read reads one byte more than may be kept, so that it shows.
+func (p *packing) read(name string) ([]byte, error) {
+	f, err := p.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return io.ReadAll(io.LimitReader(f, int64(sdk.MaxState-p.bytes)+1))
+}
+
 // Unpack puts the files of a session back below dir. Nothing outside it is touched, whatever the paths say
 // and whatever links dir holds.
 func Unpack(dir string, files []sdk.StateFile) error {
-	total := 0
-	for _, f := range files {
-		if !fs.ValidPath(f.Path) || f.Path == "." || len(f.Path) > sdk.MaxName {
-			return fmt.Errorf("put back the session: path %.80q: %w", f.Path, ErrState)
-		}
-		total += len(f.Data)
-	}
-	if len(files) > sdk.MaxStates || total > sdk.MaxState {
-		return fmt.Errorf("put back the session: %d files of %d bytes: %w", len(files), total, ErrState)
+	if err := check(files); err != nil {
+		return err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -100,6 +94,20 @@ func Unpack(dir string, files []sdk.StateFile) error {
 		if err := root.WriteFile(f.Path, f.Data, 0o600); err != nil {
 			return fmt.Errorf("put back the session: %w: %w", ErrState, err)
 		}
+	}
+	return nil
+}
+
+func check(files []sdk.StateFile) error {
+	total := 0
+	for _, f := range files {
+		if !fs.ValidPath(f.Path) || f.Path == "." || len(f.Path) > sdk.MaxName {
+			return fmt.Errorf("put back the session: path %.80q: %w", f.Path, ErrState)
+		}
+		total += len(f.Data)
+	}
+	if len(files) > sdk.MaxStates || total > sdk.MaxState {
+		return fmt.Errorf("put back the session: %d files of %d bytes: %w", len(files), total, ErrState)
 	}
 	return nil
 }

@@ -151,6 +151,11 @@ func Input(raw []byte) any {
 	if json.Unmarshal(raw, &members) != nil {
 		return map[string]any{"bytes": len(raw)}
 	}
+	return small(members)
+}
+
+// small is what of an input fits into a text's room, its strings cut.
+func small(members map[string]any) map[string]any {
 	kept, room := map[string]any{}, sdk.MaxText
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		value := members[name]
