@@ -31,7 +31,7 @@ func commands() map[string]command {
 		"onedoc": cmdOneDoc, "http": cmdHTTP, "await": cmdAwait, "awaitlog": cmdAwaitLog, "ledger": cmdLedger, "resume": cmdResume,
 		"flip": cmdFlip, "alter": cmdAlter, "noprocess": cmdNoProcess, "process": cmdProcess, "private": cmdPrivate,
 		"mode": cmdMode, "fill": cmdFill, "warm": cmdWarm, "locked": cmdLocked,
-		"buildhello": cmdBuildHello, "far": cmdFar, "typed": cmdTyped, "fixture": cmdFixture, "fillin": cmdFillIn,
+		"buildhello": cmdBuildHello, "driver": cmdDriver, "far": cmdFar, "typed": cmdTyped, "fixture": cmdFixture, "fillin": cmdFillIn,
 	}
 }
 
@@ -240,6 +240,20 @@ func cmdBuildHello(ts *testscript.TestScript, _ bool, args []string) {
 	program, err := hello()
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), program, 0o755))
+}
+
+// cmdDriver is: driver FILE [VERSION]. The file becomes the program of host/e2e/driver, which says that it is
+// of that version. What runs under that name goes on with the old one.
+func cmdDriver(ts *testscript.TestScript, _ bool, args []string) {
+	program, err := driver()
+	ts.Check(err)
+	if len(args) == 2 {
+		program = slices.Concat(program, []byte("\n# version "+args[1]+"\n"))
+	}
+	name := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(name), 0o755))
+	ts.Check(os.WriteFile(name+".new", program, 0o755))
+	ts.Check(os.Rename(name+".new", name))
 }
 
 // cmdFar is: far NAME. The variable becomes a new directory on another file system than the state's, or

@@ -91,6 +91,13 @@ func furnish(base string) error {
 	if err := os.WriteFile(filepath.Join(base, helloName), example, 0o755); err != nil {
 		return err
 	}
+	driver, err := driver()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(base, driverName), driver, 0o755); err != nil {
+		return err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -166,6 +173,27 @@ var hello = sync.OnceValues(func() ([]byte, error) {
 		return nil, fmt.Errorf("build the example's executor: %w\n%s", err, out)
 	}
 	return os.ReadFile(filepath.Join(dir, helloName))
+})
+
+// driverName is the program of host/e2e/driver in the directory that the root half leaves.
+const driverName = "driver"
+
+// driver is the program of host/e2e/driver.
+var driver = sync.OnceValues(func() ([]byte, error) {
+	if base := os.Getenv(builtHere); base != "" {
+		return os.ReadFile(filepath.Join(base, driverName))
+	}
+	dir, err := os.MkdirTemp("", "driver")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.Command("go", "build", "-trimpath", "-tags=grpcnotrace", "-o", filepath.Join(dir, driverName), "./driver")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the driver: %w\n%s", err, out)
+	}
+	return os.ReadFile(filepath.Join(dir, driverName))
 })
 
 // sweep removes programs that were built here.
