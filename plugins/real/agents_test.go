@@ -1,0 +1,137 @@
+package real
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/drawspan/drawspan/sdk"
+)
+
+// program is one agent of the matrix: what was installed, and which plugin drives it.
+type program struct {
+	name    string // its directory in scripts/agents.d
+	bin     string // its program there
+	plugin  string
+	profile string
+	wire    string
+	model   string
+	fast    bool
+	asks    bool // it asks leave before it writes
+}
+
+// matrix lists the agents. Their versions are those of scripts/agents.d.
+func matrix() []program {
+	return []program{
+		{name: "codex", bin: "codex", plugin: "codex", wire: sdk.WireResponses, fast: true, asks: true},
+		{name: "claude", bin: "claude", plugin: "claude", wire: sdk.WireMessages, fast: true, asks: true},
+		{name: "gemini", bin: "gemini", plugin: "acp", profile: "gemini", wire: sdk.WireGemini, fast: true, asks: true},
+		{name: "qwen", bin: "qwen", plugin: "acp", profile: "qwen", wire: sdk.WireChat, asks: true},
+		{name: "opencode", bin: "opencode", plugin: "acp", profile: "opencode", wire: sdk.WireChat, asks: true},
+		{name: "copilot", bin: "copilot", plugin: "acp", profile: "copilot", wire: sdk.WireChat, asks: true},
+		{name: "codex-acp", bin: "codex-acp", plugin: "acp", profile: "codex-acp", wire: sdk.WireResponses},
+		{name: "claude-agent-acp", bin: "claude-agent-acp", plugin: "acp", profile: "claude-agent-acp", wire: sdk.WireMessages, asks: true},
+	}
+}
+
+// config is the plugin's config block.
+func (p program) config() json.RawMessage {
+	if p.profile == "" {
+		return json.RawMessage(`{}`)
+	}
+	return json.RawMessage(`{"profile":"` + p.profile + `"}`)
+}
+
+// Where things are, and how much is tried.
+const (
+	agentsVar = "DRAWSPAN_AGENTS" // a directory with NAME/node_modules for each agent
+	prefixVar = "DRAWSPAN_PREFIX" // the built programs
+	laneVar   = "DRAWSPAN_REAL"   // "full" for every agent and many repetitions
+	onlyVar   = "DRAWSPAN_ONLY"   // agents' names, to try these alone
+)
+
+func full() bool { return os.Getenv(laneVar) == "full" }
+
+// times is how often a thing is repeated that must hold every time.
+func times() int {
+	if full() {
+		return 100
+	}
+	return 5
+}
+
+// each runs a test for every agent of the lane whose plugin is built.
+func each(t *testing.T, test func(t *testing.T, p program)) {
+	t.Helper()
+	if os.Getenv(agentsVar) == "" {
+		t.Skip(agentsVar + " is not set: scripts/agents test installs the programs and sets it")
+	}
+	only := strings.Fields(os.Getenv(onlyVar))
+	for _, p := range matrix() {
+		if len(only) > 0 && !strings.Contains(" "+strings.Join(only, " ")+" ", " "+p.name+" ") || len(only) == 0 && !p.fast && !full() {
+			continue
+		}
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, p)
+		})
+	}
+}
+
+// installed is the program as the host hands it over.
+func (p program) installed(t *testing.T) *sdk.Installed {
+	t.Helper()
+	link := filepath.Join(os.Getenv(agentsVar), p.name, "node_modules", ".bin", p.bin)
+	path, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		t.Fatalf("%s is not installed: scripts/agents install does that: %v", p.name, err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		t.Fatal(err)
+	}
+	in := &sdk.Installed{Name: p.bin, Path: path, Digest: "sha256:" + hex.EncodeToString(sum.Sum(nil))}
+	head := make([]byte, 64)
+	if n, err := f.ReadAt(head, 0); err == nil || n > 2 {
+		if bytes.HasPrefix(head, []byte("#!")) && bytes.Contains(head, []byte("node")) {
+			node, err := exec.LookPath("node")
+			if err != nil {
+				t.Fatalf("%s needs Node: %v", p.name, err)
+			}
+			if in.Interpreter, err = filepath.EvalSymlinks(node); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return in
+}
+
+// version is the one that scripts/agents.d pins.
+func (p program) version(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "scripts", "agents.d", p.name, "package.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pinned struct{ Dependencies map[string]string }
+	if err := json.Unmarshal(text, &pinned); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range pinned.Dependencies {
+		return v
+	}
+	t.Fatalf("%s names no version", p.name)
+	return ""
+}
