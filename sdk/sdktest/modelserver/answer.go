@@ -43,16 +43,21 @@ func (a answer) send(w http.ResponseWriter, r *http.Request, done <-chan struct{
 		a.put(w, encode(a.body))
 		return
 	}
-	chunks := a.chunks()
 	w.Header().Set("Content-Type", "application/json")
 	if a.stream && !a.array {
 		w.Header().Set("Content-Type", "text/event-stream")
 	}
+	a.say(w, r, done)
+}
+
+// say writes the reply until it ends or breaks.
+func (a answer) say(w http.ResponseWriter, r *http.Request, done <-chan struct{}) {
+	chunks := a.chunks()
 	broken := a.fault.Cut || a.fault.Silence
-	for i, c := range chunks {
-		if broken && i == a.fault.After {
-			break
-		}
+	if broken {
+		chunks = chunks[:min(a.fault.After, len(chunks))]
+	}
+	for _, c := range chunks {
 		a.put(w, c)
 	}
 	if a.fault.Silence {
@@ -73,20 +78,19 @@ func (a answer) chunks() [][]byte {
 	}
 	var list [][]byte
 	for _, r := range a.kind.records(a.reply) {
-		if r.terminal && a.fault.NoTerminal {
-			continue
-		}
 		switch {
-		case a.array && len(list) == 0:
-			list = append(list, append([]byte("["), encode(r.data)...))
+		case r.terminal && a.fault.NoTerminal:
 		case a.array:
 			list = append(list, append([]byte(",\r\n"), encode(r.data)...))
 		default:
 			list = append(list, frame(r))
 		}
 	}
-	if a.array && !a.fault.NoTerminal {
-		list = append(list, []byte("]"))
+	if a.array {
+		list[0] = append([]byte("["), list[0][len(",\r\n"):]...) // every wire's first record is no end
+		if !a.fault.NoTerminal {
+			list = append(list, []byte("]"))
+		}
 	}
 	return list
 }

@@ -10,19 +10,22 @@ type gemini struct{}
 
 func (gemini) name() string { return "gemini" }
 
+// content is one entry of a conversation with Gemini.
+type content struct {
+	Role  string `json:"role"`
+	Parts []struct {
+		Text     string          `json:"text"`
+		Call     json.RawMessage `json:"functionCall"`
+		Response *struct {
+			Response json.RawMessage `json:"response"`
+		} `json:"functionResponse"`
+	} `json:"parts"`
+}
+
 func (gemini) parse(body []byte) (turn, error) {
 	var in struct {
-		Contents []struct {
-			Role  string `json:"role"`
-			Parts []struct {
-				Text     string          `json:"text"`
-				Call     json.RawMessage `json:"functionCall"`
-				Response *struct {
-					Response json.RawMessage `json:"response"`
-				} `json:"functionResponse"`
-			} `json:"parts"`
-		} `json:"contents"`
-		Tools []struct {
+		Contents []content `json:"contents"`
+		Tools    []struct {
 			Functions []struct {
 				Name       string          `json:"name"`
 				Parameters json.RawMessage `json:"parameters"`
@@ -40,19 +43,23 @@ func (gemini) parse(body []byte) (turn, error) {
 		}
 	}
 	for _, c := range in.Contents {
-		calls, text := false, ""
-		for _, p := range c.Parts {
-			calls = calls || p.Call != nil
-			text += p.Text
-			if p.Response != nil {
-				t.results = append(t.results, string(p.Response.Response))
-			}
-		}
-		if c.Role == "model" && !calls {
-			t.texts = append(t.texts, text)
-		}
+		t.content(c)
 	}
 	return t, nil
+}
+
+func (t *turn) content(c content) {
+	calls, text := false, ""
+	for _, p := range c.Parts {
+		calls = calls || p.Call != nil
+		text += p.Text
+		if p.Response != nil {
+			t.results = append(t.results, string(p.Response.Response))
+		}
+	}
+	if c.Role == "model" && !calls {
+		t.texts = append(t.texts, text)
+	}
 }
 
 // model reads the model and the method from a path like /v1beta/models/MODEL:streamGenerateContent.

@@ -31,31 +31,35 @@ func (messages) parse(body []byte) (turn, error) {
 		t.tools = append(t.tools, tool{name: x.Name, props: names(x.Schema)})
 	}
 	for i, m := range in.Messages {
-		if len(m.Content) > 0 && m.Content[0] == '"' {
-			if m.Role == "assistant" {
-				t.texts = append(t.texts, plain(m.Content))
-			}
-			continue
-		}
-		var parts []struct {
-			Type    string          `json:"type"`
-			Content json.RawMessage `json:"content"`
-		}
-		if err := json.Unmarshal(m.Content, &parts); err != nil {
+		if err := t.message(m.Role, m.Content); err != nil {
 			return turn{}, fmt.Errorf("messages[%d].content: %w", i, err)
-		}
-		calls := false
-		for _, p := range parts {
-			calls = calls || p.Type == "tool_use"
-			if p.Type == "tool_result" {
-				t.results = append(t.results, plain(p.Content))
-			}
-		}
-		if m.Role == "assistant" && !calls {
-			t.texts = append(t.texts, plain(m.Content))
 		}
 	}
 	return t, nil
+}
+
+// message reads one message, whose content is a text or a list of parts.
+func (t *turn) message(role string, content json.RawMessage) error {
+	var parts []struct {
+		Type    string          `json:"type"`
+		Content json.RawMessage `json:"content"`
+	}
+	if len(content) == 0 || content[0] != '"' {
+		if err := json.Unmarshal(content, &parts); err != nil {
+			return err
+		}
+	}
+	calls := false
+	for _, p := range parts {
+		calls = calls || p.Type == "tool_use"
+		if p.Type == "tool_result" {
+			t.results = append(t.results, plain(p.Content))
+		}
+	}
+	if role == "assistant" && !calls {
+		t.texts = append(t.texts, plain(content))
+	}
+	return nil
 }
 
 func (messages) usage(u Usage) object {

@@ -31,17 +31,22 @@ func (responses) parse(body []byte) (turn, error) {
 			t.tools = append(t.tools, tool{x.Name, x.Type == "custom", names(x.Parameters)})
 		}
 	}
+	if len(in.Input) > 0 && in.Input[0] == '"' {
+		return t, nil
+	}
+	return t, t.input(in.Input)
+}
+
+// input reads the conversation so far.
+func (t *turn) input(raw json.RawMessage) error {
 	var items []struct {
 		Type    string          `json:"type"`
 		Role    string          `json:"role"`
 		Content json.RawMessage `json:"content"`
 		Output  json.RawMessage `json:"output"`
 	}
-	if len(in.Input) > 0 && in.Input[0] == '"' {
-		return t, nil
-	}
-	if err := json.Unmarshal(in.Input, &items); err != nil {
-		return turn{}, fmt.Errorf("input: %w", err)
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return fmt.Errorf("input: %w", err)
 	}
 	for _, x := range items {
 		switch {
@@ -51,7 +56,7 @@ func (responses) parse(body []byte) (turn, error) {
 			t.texts = append(t.texts, plain(x.Content))
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // items are the parts of the reply in their final form.

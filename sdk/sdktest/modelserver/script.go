@@ -2,6 +2,7 @@ package modelserver
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -145,14 +146,21 @@ func (s Script) check() error {
 	}
 	for where, steps := range lists {
 		for i, step := range steps {
-			if n := step.intents(); n > 1 || n == 0 && step.Text == "" && step.Fault == nil {
-				return fmt.Errorf("%sstep %d names %d intents, want one", where, i, n)
+			if err := step.check(); err != nil {
+				return fmt.Errorf("%sstep %d %w", where, i, err)
 			}
-			for _, p := range step.Parallel {
-				if p.intents() != 1 || p.Parallel != nil || p.Fault != nil {
-					return fmt.Errorf("%sstep %d: what is parallel is one call each, without faults", where, i)
-				}
-			}
+		}
+	}
+	return nil
+}
+
+func (s Step) check() error {
+	if n := s.intents(); n > 1 || n == 0 && s.Text == "" && s.Fault == nil {
+		return fmt.Errorf("names %d intents, want one", n)
+	}
+	for _, p := range s.Parallel {
+		if p.intents() != 1 || p.Parallel != nil || p.Fault != nil {
+			return errors.New("holds in parallel what is no single call without a fault")
 		}
 	}
 	return nil

@@ -169,6 +169,11 @@ func (s *Server) answer(q *Request, r *http.Request, failed error) answer {
 		n := q.Bytes/4 + 1
 		return answer{status: http.StatusOK, body: object{"input_tokens": n, "totalTokens": n}}
 	}
+	return s.converse(q, r, kind)
+}
+
+// converse answers a call of a model.
+func (s *Server) converse(q *Request, r *http.Request, kind wire) answer {
 	q.Wire = kind.name()
 	t, err := kind.parse(q.Body)
 	if err != nil {
