@@ -10,6 +10,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/work"
+	"github.com/drawspan/drawspan/sdk"
 )
 
 // maxPatch bounds diff.patch. A larger one is cut and marked.
@@ -202,17 +203,17 @@ func (end *ending) outcome(evidence *work.Evidence) (outcome work.Outcome, reaso
 	if evidence != nil && evidence.Program != "" { // whatever it says, nobody knows what said it
 		return work.ExecutorError, string(fault.ProgramChanged), evidence.Program, true
 	}
-	r := end.result
+	return claimedOutcome(end.result, evidence)
+}
+
+// claimedOutcome weighs what the executor says of itself against what the tree shows.
+func claimedOutcome(r sdk.Result, evidence *work.Evidence) (outcome work.Outcome, reason, message string, retryable bool) {
 	unchanged := evidence == nil || evidence.TreeAfter == evidence.TreeBefore
 	switch {
 	case unchanged && (r.Denied || evidence != nil && evidence.Permissions.Refused()):
 		return work.Denied, "denied", cmp.Or(r.Message, "the executor was refused what it asked leave for, and changed nothing"), false
 	case r.Failed:
-		class := r.Class
-		if class == "" {
-			class = "unknown"
-		}
-		return work.Failed, class, r.Message, r.Retryable
+		return work.Failed, cmp.Or(r.Class, "unknown"), r.Message, r.Retryable
 	case r.Signal != "":
 		return work.Failed, "signal", "the executor's program was ended by " + r.Signal, r.Retryable
 	case unchanged:

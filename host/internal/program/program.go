@@ -117,12 +117,7 @@ func (f *Finder) describe(ctx context.Context, w Want, file place) (Found, error
 	if !f.system(whole.Path) {
 		out.Shown = append(out.Shown, whole)
 	}
-	for _, shown := range out.Shown {
-		if err := f.mayShow(w, shown.Path); err != nil {
-			return Found{}, err
-		}
-	}
-	return out, nil
+	return out, f.mayShow(w, out.Shown)
 }
 
 // Again looks at a program that was found before. The fault says what of it is not the same any more.
@@ -157,39 +152,35 @@ func brief(digest string) string { return digest[:min(len(digest), len("sha256:"
 // search finds the file: at an absolute path, or in the first directory of PATH that has it.
 func (f *Finder) search(w Want) (place, error) {
 	if filepath.IsAbs(w.Name) {
-		file, err := f.reach(filepath.Clean(w.Name), w)
-		if err == nil {
-			err = f.judgeFile(w, file)
-		}
-		return f.settled(w, file, err)
+		return f.file(filepath.Clean(w.Name), w)
 	}
 	if strings.ContainsRune(w.Name, '/') {
 		return place{}, fault.New(fault.ConfigInvalid, "program %.200q is neither a name nor an absolute path", w.Name).At(w.Declared)
 	}
 	for _, dir := range filepath.SplitList(f.opt.Path) {
-		if !filepath.IsAbs(dir) { // the working directory, whatever that is
-			continue
+		if path := filepath.Join(dir, w.Name); filepath.IsAbs(dir) && executable(path) {
+			return f.file(path, w)
 		}
-		path := filepath.Join(dir, w.Name)
-		info, err := os.Stat(path)
-		if err != nil || info.IsDir() || info.Mode().Perm()&0o111 == 0 {
-			continue // a shell would go on, too
-		}
-		file, err := f.reach(path, w)
-		if err == nil {
-			err = f.judgeFile(w, file)
-		}
-		return f.settled(w, file, err)
 	}
 	return place{}, missing(w, nil)
 }
 
-// settled is a place that was judged; it is closed where the judgement is bad.
-func (f *Finder) settled(w Want, file place, err error) (place, error) {
+// executable is what a shell takes; it goes on after everything else.
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir() && info.Mode().Perm()&0o111 != 0
+}
+
+// file reaches and judges a program. What cannot be reached is missing.
+func (f *Finder) file(path string, w Want) (place, error) {
+	at, err := f.reach(path, w)
 	if err == nil {
-		return file, nil
+		err = f.judgeFile(w, at)
 	}
-	file.close()
+	if err == nil {
+		return at, nil
+	}
+	at.close()
 	var known *fault.Fault
 	if errors.As(err, &known) {
 		return place{}, err
@@ -233,17 +224,18 @@ func (f *Finder) system(path string) bool {
 	return slices.ContainsFunc(f.opt.System, func(dir string) bool { return within(path, dir) })
 }
 
-// mayShow refuses what a sandbox must never show, whoever asks.
-func (f *Finder) mayShow(w Want, path string) error {
-	switch {
-	case f.opt.Home != "" && within(f.opt.Home, path):
-		return refused(w, path, "to show it would show the home directory")
-	case f.opt.StateDir != "" && (within(f.opt.StateDir, path) || within(path, f.opt.StateDir)):
-		return refused(w, path, "it lies in the daemon's state directory, or around it")
-	}
+// mayShow refuses what a sandbox must never show, whoever asks. What lies in the state directory or in a
+// workspace was never reached.
+func (f *Finder) mayShow(w Want, all []Shown) error {
+	never := map[string]string{f.opt.Home: "the home directory", f.opt.StateDir: "the daemon's state directory"}
 	for _, root := range w.Roots {
-		if within(root, path) {
-			return refused(w, path, "to show it would show a workspace")
+		never[root] = "a workspace"
+	}
+	for _, shown := range all {
+		for dir, what := range never {
+			if dir != "" && within(dir, shown.Path) {
+				return refused(w, shown.Path, "to show it would show %s", what)
+			}
 		}
 	}
 	return nil

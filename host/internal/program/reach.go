@@ -64,37 +64,37 @@ func (f *Finder) reach(target string, w Want) (place, error) {
 	for len(names) > 0 {
 		name := names[0]
 		names = names[1:]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			c.up()
-			continue
-		}
-		next, err := c.enter(name)
+		to, err := c.step(name)
 		if err != nil {
 			return place{}, err
 		}
-		switch next.stat.Mode & unix.S_IFMT {
-		case unix.S_IFLNK:
-			to, err := c.follow(next)
-			if err != nil {
-				return place{}, err
-			}
+		if to != "" {
 			names = append(strings.Split(to, "/"), names...)
-		case unix.S_IFDIR:
-			c.trail = append(c.trail, next)
-		default:
-			if len(names) > 0 {
-				next.close()
-				return place{}, &fs.PathError{Op: "open", Path: target, Err: unix.ENOTDIR}
-			}
-			return next, nil
 		}
 	}
 	last := c.trail[len(c.trail)-1]
 	c.trail = c.trail[:len(c.trail)-1]
 	return last, nil
+}
+
+// step takes one component; it answers with where a link leads.
+func (c *climb) step(name string) (to string, err error) {
+	switch name {
+	case "", ".":
+		return "", nil
+	case "..":
+		c.up()
+		return "", nil
+	}
+	next, err := c.enter(name)
+	if err != nil {
+		return "", err
+	}
+	if next.stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return c.follow(next)
+	}
+	c.trail = append(c.trail, next)
+	return "", nil
 }
 
 func (c *climb) up() {
@@ -155,13 +155,17 @@ func (f *Finder) judge(w Want, p place) error {
 	if owner := int(p.stat.Uid); owner != 0 && owner != f.opt.UID {
 		return refused(w, p.path, "it belongs to user %d, neither to the daemon's nor to root", owner)
 	}
-	if p.stat.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return nil // its mode says nothing
-	}
-	if p.stat.Mode&unix.S_IWOTH != 0 && !(p.stat.Mode&unix.S_IFMT == unix.S_IFDIR && p.stat.Mode&unix.S_ISVTX != 0) {
+	if open(p.stat.Mode) {
 		return refused(w, p.path, "everybody may write to it").Fix("run: chmod o-w %s", p.path)
 	}
 	return nil
+}
+
+// open reports what everybody may write to; of a link the mode says nothing.
+func open(mode uint32) bool {
+	kind := mode & unix.S_IFMT
+	sticky := kind == unix.S_IFDIR && mode&unix.S_ISVTX != 0
+	return mode&unix.S_IWOTH != 0 && kind != unix.S_IFLNK && !sticky
 }
 
 // judgeFile holds what was reached against what a program has to be.

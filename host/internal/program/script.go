@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/drawspan/drawspan/host/fault"
@@ -94,11 +95,9 @@ func shebang(head []byte) (name string, script bool) {
 		}
 		return words[0], true
 	}
-	for _, word := range words[1:] {
-		if strings.HasPrefix(word, "-") || strings.Contains(word, "=") || strings.ContainsRune(word, 0) {
-			continue
-		}
-		return word, true
+	at := slices.IndexFunc(words[1:], func(word string) bool { return !strings.HasPrefix(word, "-") && !strings.ContainsAny(word, "=\x00") })
+	if at < 0 {
+		return "", true
 	}
-	return "", true
+	return words[1+at], true
 }
