@@ -24,20 +24,20 @@ type program struct {
 	wire    string
 	model   string
 	fast    bool
-	asks    bool // it asks leave before it writes
+	resumes bool // a follow-up goes on in its own session
 }
 
 // matrix lists the agents. Their versions are those of scripts/agents.d.
 func matrix() []program {
 	return []program{
-		{name: "codex", bin: "codex", plugin: "codex", wire: sdk.WireResponses, fast: true, asks: true},
-		{name: "claude", bin: "claude", plugin: "claude", wire: sdk.WireMessages, fast: true, asks: true},
-		{name: "gemini", bin: "gemini", plugin: "acp", profile: "gemini", wire: sdk.WireGemini, fast: true, asks: true},
-		{name: "qwen", bin: "qwen", plugin: "acp", profile: "qwen", wire: sdk.WireChat, asks: true},
-		{name: "opencode", bin: "opencode", plugin: "acp", profile: "opencode", wire: sdk.WireChat, asks: true},
-		{name: "copilot", bin: "copilot", plugin: "acp", profile: "copilot", wire: sdk.WireChat, asks: true},
+		{name: "codex", bin: "codex", plugin: "codex", wire: sdk.WireResponses, fast: true, resumes: true},
+		{name: "claude", bin: "claude", plugin: "claude", wire: sdk.WireMessages, fast: true, resumes: true},
+		{name: "gemini", bin: "gemini", plugin: "acp", profile: "gemini", wire: sdk.WireGemini, fast: true, resumes: true},
+		{name: "qwen", bin: "qwen", plugin: "acp", profile: "qwen", wire: sdk.WireChat},
+		{name: "opencode", bin: "opencode", plugin: "acp", profile: "opencode", wire: sdk.WireChat},
+		{name: "copilot", bin: "copilot", plugin: "acp", profile: "copilot", wire: sdk.WireChat},
 		{name: "codex-acp", bin: "codex-acp", plugin: "acp", profile: "codex-acp", wire: sdk.WireResponses},
-		{name: "claude-agent-acp", bin: "claude-agent-acp", plugin: "acp", profile: "claude-agent-acp", wire: sdk.WireMessages, asks: true},
+		{name: "claude-agent-acp", bin: "claude-agent-acp", plugin: "acp", profile: "claude-agent-acp", wire: sdk.WireMessages},
 	}
 }
 

@@ -254,3 +254,41 @@ func TestRealARepositorysFilesDoNotRun(t *testing.T) {
 		observe(t, p, "hostile files", "not run", 0)
 	})
 }
+
+// TestRealAFollowUpGoesOn has a second attempt, in another room, go on from what the first one left. The script
+// tells whether the agent remembers: who begins anew meets its first step again.
+func TestRealAFollowUpGoesOn(t *testing.T) {
+	each(t, func(t *testing.T, p program) {
+		script := modelserver.Script{Steps: []modelserver.Step{
+			modelserver.Write("first.txt", "1\n"), modelserver.Text("the first is written"),
+			modelserver.Write("second.txt", "2\n"), modelserver.Text("the second is written"),
+		}}
+		r := furnish(t, nil)
+		first := r.perform(t, p, order{Allow: true, Script: script})
+		if first.Err != "" || first.Result.Failed || first.Result.Session == "" {
+			broken(t, first)
+			t.FailNow()
+		}
+		size := 0
+		for _, f := range first.Result.State {
+			size += len(f.Data)
+		}
+		t.Logf("session %s, %d files of %d bytes", first.Result.Session, len(first.Result.State), size)
+		next := furnish(t, map[string]string{"first.txt": "1\n"})
+		got := next.perform(t, p, order{Allow: true, Script: script, Instruction: "And now the second.", Resume: &sdk.Resume{
+			Session: first.Result.Session, State: first.Result.State, Summary: first.Result.Summary,
+		}})
+		if got.Err != "" || got.Result.Failed {
+			broken(t, got)
+		}
+		quiet(t, got)
+		how := "own session"
+		if _, ok := next.tree(t)["second.txt"]; !ok {
+			how = "summary"
+		}
+		if how == "summary" && p.resumes {
+			broken(t, got)
+		}
+		observe(t, p, "follow-up", how, 0)
+	})
+}

@@ -70,7 +70,7 @@ func columns() [][2]string {
 	return [][2]string{
 		{"Edit", "edit"}, {"Cancelled", "cancel"}, {"Denied write", "denied"}, {"Usage told", "usage"},
 		{"Left, after an edit", "left"}, {"Left, after a cancel, before the kill", "left after cancel"}, {"Look-ups", "lookups"},
-		{"Files of the repository", "hostile files"}, {"401", "401"}, {"429", "429"}, {"Cut stream", "cut"},
+		{"Follow-up", "follow-up"}, {"Files of the repository", "hostile files"}, {"401", "401"}, {"429", "429"}, {"Cut stream", "cut"},
 	}
 }
 
