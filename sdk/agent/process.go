@@ -118,6 +118,10 @@ func (p *Process) Send(v any) error {
 	return p.input.put(append(line, '\n'))
 }
 
+// Put gives the program bytes as they are: the text of a step, to a program whose input is no protocol. It
+// does not wait for the program.
+func (p *Process) Put(text []byte) error { return p.input.put(text) }
+
 // CloseInput ends the program's input behind what was sent.
 func (p *Process) CloseInput() { p.input.close() }
 

@@ -111,3 +111,12 @@ func check(files []sdk.StateFile) error {
 	}
 	return nil
 }
+
+// Preamble is what a new session has to know of the one before it; "" where nothing was said in it.
+func Preamble(r *sdk.Resume) string {
+	if r == nil || r.Summary == "" {
+		return ""
+	}
+	return "The files are as earlier work left them. What was said at its end:\n\n" + Clip(r.Summary, sdk.MaxSummary) +
+		"\n\nWhat is to be done now:\n\n"
+}
