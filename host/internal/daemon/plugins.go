@@ -127,6 +127,16 @@ func (p pluginPort) Execute(ctx context.Context, a sdk.Attempt, sink func(contex
 	})
 	result.Summary, result.Message = p.vault.text(result.Summary), p.vault.text(result.Message)
 	result.Class, result.Signal, result.StopReason = p.vault.text(result.Class), p.vault.text(result.Signal), p.vault.text(result.StopReason)
+	result.Session, result.Version = p.vault.text(result.Session), p.vault.text(result.Version)
+	if u := result.Usage; u != nil {
+		masked := *u
+		masked.Currency, masked.Model = p.vault.text(u.Currency), p.vault.text(u.Model)
+		result.Usage = &masked
+	}
+	result.State = slices.Clone(result.State)
+	for i, f := range result.State { // each for itself: what they become together is encoded
+		result.State[i] = sdk.StateFile{Path: p.vault.text(f.Path), Data: p.vault.Mask(f.Data)}
+	}
 	return result, p.vault.conceal(err)
 }
 

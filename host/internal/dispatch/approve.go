@@ -114,18 +114,7 @@ func (a *drive) approvalFor(q question) work.Approval {
 // awaitDecision waits for one approval and carries the answer back. ctx ends with the attempt's process.
 func (a *drive) awaitDecision(ctx context.Context, ap work.Approval, q question, waiting <-chan work.Approval) {
 	record := context.WithoutCancel(ctx)
-	timer := time.NewTimer(ap.Deadline.Sub(a.d.now()))
-	defer timer.Stop()
-	var done work.Approval
-	select {
-	case done = <-waiting:
-	case <-timer.C:
-		done = a.d.expire(record, ap, byDeadline)
-	case <-a.halt: // an executor that is being stopped gets no leave any more
-		done = a.d.expire(record, ap, byCancel)
-	case <-ctx.Done():
-		done = a.d.expire(record, ap, byCancel)
-	}
+	done := a.decision(ctx, ap, waiting)
 	a.d.settle(ap.ID)
 	a.mu.Lock()
 	a.asking--
@@ -141,6 +130,22 @@ func (a *drive) awaitDecision(ctx context.Context, ap work.Approval, q question,
 	}
 	answer := sdk.Answer{Text: done.Answer, Answered: done.State == work.ApprovalAnswered}
 	a.input(ctx, ap.ItemID, answer, sdk.Decision{Allowed: done.State == work.ApprovalAllowed, Rule: done.DecidedBy})
+}
+
+// decision waits until somebody has decided, the deadline has come or the attempt ends.
+func (a *drive) decision(ctx context.Context, ap work.Approval, waiting <-chan work.Approval) work.Approval {
+	record := context.WithoutCancel(ctx)
+	timer := time.NewTimer(ap.Deadline.Sub(a.d.now()))
+	defer timer.Stop()
+	select {
+	case done := <-waiting:
+		return done
+	case <-timer.C:
+		return a.d.expire(record, ap, byDeadline)
+	case <-a.halt: // an executor that is being stopped gets no leave any more
+	case <-ctx.Done():
+	}
+	return a.d.expire(record, ap, byCancel)
 }
 
 // settled puts what became of a question into the stream, and keeps it for the result.

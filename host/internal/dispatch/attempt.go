@@ -24,6 +24,8 @@ type drive struct {
 	ex   *work.ExecutorDecl
 	step work.Step
 
+	before  *work.Attempt // the one that this follows up; nil otherwise
+	resumed *work.Resumed
 	tree    Tree
 	git     *Git // the tree's, made for what it is now; nil until it is needed
 	journal Journal
@@ -100,13 +102,14 @@ func (a *drive) run(ctx context.Context) error {
 
 // begin pins the base and writes the attempt, registered before anybody can see it.
 func (a *drive) begin(ctx context.Context) error {
-	base, start, text, err := a.d.pin(ctx, a.step)
+	from, err := a.d.pin(ctx, a.step)
 	if err != nil {
 		return err
 	}
+	a.before = from.before
 	a.at = work.Attempt{
 		ID: ident.New(ident.Attempt), StepID: a.step.ID, RunID: a.step.RunID, Workspace: a.ws.Name,
-		Executor: a.ex.Name, Text: text, State: work.AttemptQueued, CreatedAt: a.d.now(),
+		Executor: a.ex.Name, Text: from.text, State: work.AttemptQueued, CreatedAt: a.d.now(),
 	}
 	a.d.mu.Lock()
 	a.d.live[a.at.ID] = &control{stepID: a.step.ID, cancel: a.cancel}
@@ -115,7 +118,7 @@ func (a *drive) begin(ctx context.Context) error {
 	err = a.d.opt.Record.Apply(ctx,
 		work.CreateAttempt{Attempt: a.at},
 		work.MoveStep{ID: a.step.ID, Version: a.step.Version, To: work.StepActive, Actor: daemonActor(), At: now},
-		work.MoveAttempt{ID: a.at.ID, Version: firstVersion, To: work.AttemptPreparing, Base: base, Start: start, Actor: daemonActor(), At: now},
+		work.MoveAttempt{ID: a.at.ID, Version: firstVersion, To: work.AttemptPreparing, Base: from.base, Start: from.start, Actor: daemonActor(), At: now},
 	)
 	if err != nil {
 		a.forget()
@@ -167,36 +170,42 @@ func (a *drive) moveLocked(ctx context.Context, m work.MoveAttempt, with ...work
 	return a.reread(ctx)
 }
 
+// origin is what an attempt starts from.
+type origin struct {
+	base, start, text string
+	before            *work.Attempt // of a follow-up
+}
+
 // pin chooses what the attempt starts from: the commit of the last passed step before it, else the run's
 // base; for a follow-up the kept tree of the attempt before.
-func (d *Dispatcher) pin(ctx context.Context, step work.Step) (base, start, text string, err error) {
+func (d *Dispatcher) pin(ctx context.Context, step work.Step) (origin, error) {
 	if follow, ok := strings.CutPrefix(step.Reason, followupReason); ok {
 		before, err := d.keptCommit(ctx, step)
 		if err != nil {
-			return "", "", "", err
+			return origin{}, err
 		}
-		return before.Base, before.Evidence.Commit, follow, nil
+		return origin{base: before.Base, start: before.Evidence.Commit, text: follow, before: &before}, nil
 	}
 	run, err := d.opt.Record.Run(ctx, step.RunID)
 	if err != nil {
-		return "", "", "", err
+		return origin{}, err
 	}
 	steps, err := d.opt.Record.StepsOf(ctx, step.RunID)
 	if err != nil {
-		return "", "", "", err
+		return origin{}, err
 	}
-	base = run.BaseCommit
+	base := run.BaseCommit
 	for _, s := range steps {
 		if s.Ix >= step.Ix || s.State != work.StepPassed {
 			continue
 		}
 		at, err := d.keptCommit(ctx, s)
 		if err != nil {
-			return "", "", "", err
+			return origin{}, err
 		}
 		base = at.Evidence.Commit
 	}
-	return base, base, step.Spec.Text, nil
+	return origin{base: base, start: base, text: step.Spec.Text}, nil
 }
 
 // execute makes the tree, starts the executor and follows it to its proved end.
@@ -282,10 +291,7 @@ func (a *drive) wall() time.Duration {
 // violated takes a kernel refusal from the launcher's feed into the stream.
 func (a *drive) violated(v Violation) {
 	a.violations.Add(max(v.Count, 1))
-	err := a.journal.Append("host", sdk.Event{Type: sdk.EventSandboxDenied, Data: jsonOf(v)})
-	if err != nil {
-		a.d.opt.Log.Debug("violation not journalled", "attempt", a.at.ID, "error", err)
-	}
+	a.note(sdk.Event{Type: sdk.EventSandboxDenied, Data: jsonOf(v)})
 }
 
 // requested takes a request to the network into the stream; a refused one counts as a violation.
@@ -295,9 +301,7 @@ func (a *drive) requested(t Traffic) {
 		a.violations.Add(1)
 		kind = sdk.EventSandboxDenied
 	}
-	if err := a.journal.Append("host", sdk.Event{Type: kind, Data: jsonOf(t)}); err != nil {
-		a.d.opt.Log.Debug("network request not journalled", "attempt", a.at.ID, "error", err)
-	}
+	a.note(sdk.Event{Type: kind, Data: jsonOf(t)})
 }
 
 // follow sends the text and waits for the result, the wall, the cap, or a cancel.
@@ -314,6 +318,7 @@ func (a *drive) follow(ctx, record context.Context) ending {
 	execCtx, endExec := context.WithCancel(record)
 	defer endExec()
 	sent := a.sdkAttempt(deadline)
+	sent.Resume = a.resume(record, a.plugin.Identity())
 	go func() { // ends with the plugin process; last reads its answer before follow returns
 		result, err := a.plugin.Execute(execCtx, sent, a.sink)
 		answers <- answer{result, err}
@@ -331,6 +336,7 @@ func (a *drive) follow(ctx, record context.Context) ending {
 			cause = c
 		}
 	}
+	a.told(got.result, sent.Resume)
 	return ending{cause: cause, err: got.err, result: got.result, claim: claimOf(got.result, got.err), death: &death, started: true}
 }
 
@@ -399,7 +405,12 @@ func claimOf(r sdk.Result, err error) *work.Claim {
 	if err != nil {
 		return nil
 	}
-	return &work.Claim{StopReason: r.StopReason, ExitCode: r.ExitCode, Signal: r.Signal, Summary: r.Summary, Error: r.Message, ErrorClass: r.Class}
+	c := &work.Claim{
+		StopReason: r.StopReason, ExitCode: r.ExitCode, Signal: r.Signal, Summary: r.Summary, Error: r.Message, ErrorClass: r.Class,
+		Denied: r.Denied, Session: r.Session, Version: r.Version, RetryAfter: max(r.RetryAfter.Milliseconds(), 0),
+	}
+	c.Usage = usageOf(r.Usage)
+	return c
 }
 
 // causeOf is why ctx was ended, nil while it was not.

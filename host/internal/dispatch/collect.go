@@ -1,16 +1,15 @@
 package dispatch
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/work"
-	"github.com/drawspan/drawspan/sdk"
 )
 
 // maxPatch bounds diff.patch. A larger one is cut and marked.
@@ -23,9 +22,7 @@ func (a *drive) collect(ctx context.Context, end *ending) error {
 		return nil
 	}
 	if a.journal != nil && end.cause != nil && (errors.Is(end.cause, errWall) || overrides(end.cause)) {
-		if err := a.journal.Append("host", budgetEvent(end.cause)); err != nil {
-			a.d.opt.Log.Debug("budget event not journalled", "attempt", a.at.ID, "error", err)
-		}
+		a.note(budgetEvent(end.cause))
 	}
 	if end.started {
 		if err := a.move(ctx, work.MoveAttempt{To: work.AttemptCollecting, Claim: end.claim, Death: end.death}); err != nil {
@@ -39,6 +36,8 @@ func (a *drive) collect(ctx context.Context, end *ending) error {
 		}
 		a.d.report(ctx, "keep the attempt's tree", err, "attempt", a.at.ID)
 	}
+	session := a.keepSession(ctx, end.result)
+	evidence.Session = len(session) > 0
 	streams, err := a.sealStream(evidence)
 	if err != nil {
 		a.d.report(ctx, "seal the attempt's stream", err, "attempt", a.at.ID)
@@ -46,7 +45,7 @@ func (a *drive) collect(ctx context.Context, end *ending) error {
 	a.mu.Lock()
 	a.at.Evidence = evidence
 	a.mu.Unlock()
-	rows := append(kept, streams...)
+	rows := slices.Concat(kept, session, streams)
 	if len(rows) == 0 {
 		return nil
 	}
@@ -76,6 +75,7 @@ func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, er
 		evidence.Commits = a.commits(ctx)
 	}
 	a.git = nil // the capture removes it
+	evidence.Usage, evidence.Resumed = usageOf(a.modelTotal()), a.resumed
 	patch, err := a.d.opt.Artifacts.Create(maxPatch)
 	if err != nil {
 		return evidence, nil, fmt.Errorf("create diff artifact: %w", err)
@@ -185,55 +185,6 @@ func (a *drive) keepFile(f StreamFile) (work.Artifact, error) {
 	}
 	defer body.Close()
 	return a.keep(f.Name, f.Kind, f.Media, body, f.Size)
-}
-
-// outcome weighs the facts: the host's own reason to kill, then a broken plugin, then what the executor
-// says of itself, then what the tree shows.
-func (end *ending) outcome(evidence *work.Evidence) (outcome work.Outcome, reason, message string, retryable bool) {
-	switch {
-	case end.cause != nil:
-		return stopOutcome(end.cause)
-	case end.err != nil && !end.started:
-		f := fault.From(end.err)
-		return work.InfraError, string(f.Code), f.Message, true
-	case end.err != nil:
-		f := fault.From(end.err)
-		return work.ExecutorError, string(f.Code), f.Message, true
-	}
-	if evidence != nil && evidence.Program != "" { // whatever it says, nobody knows what said it
-		return work.ExecutorError, string(fault.ProgramChanged), evidence.Program, true
-	}
-	return claimedOutcome(end.result, evidence)
-}
-
-// claimedOutcome weighs what the executor says of itself against what the tree shows.
-func claimedOutcome(r sdk.Result, evidence *work.Evidence) (outcome work.Outcome, reason, message string, retryable bool) {
-	unchanged := evidence == nil || evidence.TreeAfter == evidence.TreeBefore
-	switch {
-	case unchanged && (r.Denied || evidence != nil && evidence.Permissions.Refused()):
-		return work.Denied, "denied", cmp.Or(r.Message, "the executor was refused what it asked leave for, and changed nothing"), false
-	case r.Failed:
-		return work.Failed, cmp.Or(r.Class, "unknown"), r.Message, r.Retryable
-	case r.Signal != "":
-		return work.Failed, "signal", "the executor's program was ended by " + r.Signal, r.Retryable
-	case unchanged:
-		return work.NoChange, "", "", false
-	}
-	return work.Succeeded, "", "", false
-}
-
-func stopOutcome(cause *stopCause) (work.Outcome, string, string, bool) {
-	switch cause.kind {
-	case errWall:
-		return work.TimedOut, "wall", cause.reason, true
-	case errOutput:
-		return work.BudgetExceeded, "output", cause.reason, false
-	case errLimit, errBudget:
-		return work.BudgetExceeded, cause.code, cause.reason, false
-	case errShutdown:
-		return work.Cancelled, "shutdown", cause.reason, true
-	}
-	return work.Cancelled, "cancel", cause.reason, true
 }
 
 // jsonOf encodes plain data of this package.

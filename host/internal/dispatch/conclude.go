@@ -2,10 +2,8 @@ package dispatch
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/gate"
@@ -15,19 +13,19 @@ import (
 // conclude decides the outcome, evaluates the gates where there is something to judge, and ends attempt
 // and step.
 func (a *drive) conclude(ctx, record context.Context, end ending) error {
-	outcome, reason, message, retryable := end.outcome(a.at.Evidence)
-	if gate.Judgeable(outcome, a.step.Spec.Expect) && end.started && a.at.Evidence.Commit != "" {
+	v := end.outcome(a.at.Evidence)
+	if gate.Judgeable(v.outcome, a.step.Spec.Expect) && end.started && a.at.Evidence.Commit != "" {
 		var err error
 		if end, err = a.judge(ctx, record, end); err != nil {
 			a.d.report(record, "evaluate the gates", err, "attempt", a.at.ID)
 			end.err = err
-			outcome, reason, message, retryable = work.InfraError, string(fault.CodeOf(err)), fault.From(err).Message, true
+			v = verdict{work.InfraError, string(fault.CodeOf(err)), fault.From(err).Message, true}
 		} else if end.cause != nil {
-			outcome, reason, message, retryable = stopOutcome(end.cause)
+			v = stopOutcome(end.cause)
 		}
 	}
 	ended := work.MoveAttempt{
-		To: work.AttemptEnded, Outcome: outcome, Reason: reason, Message: message, Retryable: retryable,
+		To: work.AttemptEnded, Outcome: v.outcome, Reason: v.reason, Message: v.message, Retryable: v.retryable,
 		Evidence: a.at.Evidence, Death: end.death, Claim: end.claim,
 	}
 	return a.finish(record, ended)
@@ -65,11 +63,7 @@ func (a *drive) finish(ctx context.Context, ended work.MoveAttempt) error {
 	if err != nil {
 		return err
 	}
-	body, err := json.MarshalIndent(a.resultSpec(ended, gates), "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode result: %w", err)
-	}
-	row, err := a.keepResult(body)
+	row, err := a.result(ctx, ended, gates)
 	if err != nil {
 		return err
 	}
@@ -128,23 +122,6 @@ func (a *drive) stepState(ended work.MoveAttempt, gates []work.GateRecord) (work
 	return work.StepFailed, why
 }
 
-func (a *drive) keepResult(body []byte) (work.Artifact, error) {
-	if int64(len(body)) <= a.d.opt.Artifacts.Small() {
-		return a.artifact("result.json", "result", "application/json", body), nil
-	}
-	blob, err := a.d.opt.Artifacts.Create(int64(len(body)))
-	if err != nil {
-		return work.Artifact{}, fmt.Errorf("create result: %w", err)
-	}
-	if _, err := blob.Write(body); err != nil {
-		blob.Abort()
-		return work.Artifact{}, fmt.Errorf("store result: %w", err)
-	}
-	row := a.artifact("result.json", "result", "application/json", nil)
-	row.Digest, row.Size, row.Truncated, err = blob.Seal()
-	return row, err
-}
-
 // dropTree removes the tree; its state is kept under a ref, else it stays.
 func (a *drive) dropTree(ctx context.Context) {
 	if a.tree == nil || a.at.Evidence == nil || a.at.Evidence.Commit == "" {
@@ -152,30 +129,6 @@ func (a *drive) dropTree(ctx context.Context) {
 	}
 	if err := a.tree.Remove(ctx); err != nil {
 		a.d.opt.Log.Warn("attempt tree not removed", "attempt", a.at.ID, "tree", a.tree.Path(), "error", err)
-	}
-}
-
-// resultSpec is result.json: one canonical document per attempt, claim and evidence apart.
-func (a *drive) resultSpec(ended work.MoveAttempt, gates []work.GateRecord) any {
-	type verdict struct {
-		Name    string       `json:"name"`
-		Verdict work.Verdict `json:"verdict"`
-		Reason  string       `json:"reason"`
-		Ref     string       `json:"ref,omitempty"`
-	}
-	verdicts := []verdict{}
-	for _, g := range gates {
-		verdicts = append(verdicts, verdict{g.Name, g.Verdict, g.Reason, g.Validation})
-	}
-	return map[string]any{
-		"schema": "drawspan/result/v1alpha", "drawspan_version": a.d.opt.Version,
-		"run_id": a.at.RunID, "step_id": a.at.StepID, "attempt_id": a.at.ID, "attempt_n": a.at.N,
-		"executor":  map[string]any{"name": a.at.Executor, "plugin": a.at.Plugin},
-		"simulated": a.at.Simulated, "outcome": ended.Outcome, "reason": ended.Reason, "message": ended.Message, "retryable": ended.Retryable,
-		"claim": ended.Claim, "evidence": a.at.Evidence, "base_commit": a.at.Base, "start_commit": a.at.Start,
-		"sandbox": map[string]any{"level": a.at.Level, "enforced": a.at.Enforced}, "death": ended.Death, "gates": verdicts,
-		"timing": map[string]time.Time{"queued": a.step.Dispatched, "started": a.began.UTC(), "ended": a.d.now()},
-		"limits": map[string]any{"wall": a.wall().String(), "output_bytes": a.outputLimit()},
 	}
 }
 

@@ -18,6 +18,8 @@ type sinkFunc = func(context.Context, sdk.Event) error
 // untilCancelled plays an executor that works until it is told to stop.
 func untilCancelled(_ context.Context, p *scriptedPlugin, _ sdk.Attempt, _ sinkFunc) (sdk.Result, error) {
 	select {
+	case <-p.answered:
+		return sdk.Result{StopReason: "end_turn"}, nil
 	case <-p.cancelled:
 		return sdk.Result{StopReason: "cancelled"}, nil
 	case <-p.dead:
@@ -118,6 +120,57 @@ func TestWhatAnExecutorSaysIsAClaim(t *testing.T) {
 				t.Error("the tree was not kept")
 			}
 		})
+	}
+}
+
+func TestTheStrongerFactDecidesTheOutcome(t *testing.T) {
+	zero, three := 0, 3
+	for name, row := range map[string]struct {
+		unchanged bool
+		result    sdk.Result
+		outcome   work.Outcome
+		reason    string
+	}{
+		"an ordinary end":                       {false, sdk.Result{StopReason: "end_turn", ExitCode: &zero}, work.Succeeded, ""},
+		"exit 0 and nothing changed":            {true, sdk.Result{StopReason: "end_turn", ExitCode: &zero, Summary: "I did it all"}, work.NoChange, ""},
+		"a code that the plugin takes":          {false, sdk.Result{StopReason: "end_turn", ExitCode: &three}, work.Succeeded, ""},
+		"a denial and nothing changed":          {true, sdk.Result{Denied: true}, work.Denied, "denied"},
+		"a denial and a change":                 {false, sdk.Result{Denied: true}, work.Succeeded, ""},
+		"a failure for a denial":                {true, sdk.Result{Denied: true, Failed: true, Class: "policy"}, work.Denied, "denied"},
+		"another failure beside a denial":       {true, sdk.Result{Denied: true, Failed: true, Class: "rate_limit", Retryable: true}, work.Failed, "rate_limit"},
+		"a failure without a class":             {false, sdk.Result{Failed: true}, work.Failed, "unknown"},
+		"an error before a signal":              {false, sdk.Result{Failed: true, Class: "auth", Signal: "SIGTERM"}, work.Failed, "auth"},
+		"a signal before a stop reason":         {false, sdk.Result{Signal: "SIGKILL", StopReason: "end_turn", ExitCode: &zero}, work.Failed, "signal"},
+		"a cancel that nobody asked for":        {false, sdk.Result{StopReason: "cancelled"}, work.Failed, "cancel_claimed"},
+		"no turns left":                         {false, sdk.Result{StopReason: "max_turns"}, work.Failed, "max_turns"},
+		"a refusal by the model":                {true, sdk.Result{StopReason: "refusal"}, work.Failed, "refusal"},
+		"a stop reason that nobody knows":       {false, sdk.Result{StopReason: "enough"}, work.Succeeded, ""},
+		"a claim of failure against the change": {false, sdk.Result{Failed: true, Class: "crash", Message: "x"}, work.Failed, "crash"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, script{unchanged: row.unchanged, execute: func(context.Context, *scriptedPlugin, sdk.Attempt, sinkFunc) (sdk.Result, error) {
+				return row.result, nil
+			}})
+			at := f.attempt(f.settled(f.dispatch(f.run(), "x").ID))
+			if at.Outcome != row.outcome || at.Reason != row.reason {
+				t.Errorf("got %s (%s), want %s (%s)", at.Outcome, at.Reason, row.outcome, row.reason)
+			}
+		})
+	}
+}
+
+// F56: an executor whose program is ended by a signal, and which reports code 0, has not succeeded.
+func TestF56_AnEndBySignalIsNoSuccessWhateverCodeIsReported(t *testing.T) {
+	zero := 0
+	f := newFixture(t, script{execute: func(context.Context, *scriptedPlugin, sdk.Attempt, sinkFunc) (sdk.Result, error) {
+		return sdk.Result{StopReason: "end_turn", Signal: "SIGKILL", ExitCode: &zero, Summary: "all done"}, nil
+	}}, commandGate("tests"))
+	step := f.settled(f.dispatch(f.run(), "x").ID)
+	if at := f.attempt(step); step.State != work.StepFailed || at.Outcome != work.Failed || at.Reason != "signal" {
+		t.Errorf("step %s, attempt %s (%s)", step.State, at.Outcome, at.Reason)
+	}
+	if spec := f.spec(step); len(spec.Warnings) != 1 || !strings.Contains(spec.Warnings[0], "SIGKILL") {
+		t.Errorf("got %q", spec.Warnings)
 	}
 }
 

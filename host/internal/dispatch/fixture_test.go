@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -196,6 +197,7 @@ type script struct {
 	startErr    error
 	unprovable  int // how many Stops answer without proof
 	deaf        bool
+	simulated   bool
 }
 
 var (
@@ -216,6 +218,8 @@ func scriptOf(attemptID string) *script {
 type scriptedPlugins struct {
 	mu       sync.Mutex
 	script   script
+	digest   string // of the plugin, "" for the usual one
+	program  *work.ProgramIdentity
 	started  []dispatch.Launch
 	stops    int
 	inputs   []string
@@ -238,7 +242,7 @@ func (s *scriptedPlugins) Start(_ context.Context, l dispatch.Launch) (dispatch.
 	if sc.startErr != nil {
 		return nil, sc.startErr
 	}
-	return &scriptedPlugin{s: s, l: l, script: sc, cancelled: make(chan struct{}), dead: make(chan struct{})}, nil
+	return &scriptedPlugin{s: s, l: l, script: sc, cancelled: make(chan struct{}), answered: make(chan struct{}), dead: make(chan struct{})}, nil
 }
 
 type scriptedPlugin struct {
@@ -247,13 +251,17 @@ type scriptedPlugin struct {
 	script    script
 	once      sync.Once
 	cancelled chan struct{}
+	told      sync.Once
+	answered  chan struct{}
 	deadOnce  sync.Once
 	dead      chan struct{}
 	tries     int
 }
 
 func (p *scriptedPlugin) Identity() work.PluginIdentity {
-	return work.PluginIdentity{Name: p.l.Name, Kind: p.l.Kind, Version: "1", Digest: "sha256:00", Protocol: "v1alpha"}
+	return work.PluginIdentity{
+		Name: p.l.Name, Kind: p.l.Kind, Version: "1", Digest: cmp.Or(p.s.digest, "sha256:00"), Protocol: "v1alpha", Program: p.s.program, Simulated: p.script.simulated,
+	}
 }
 func (p *scriptedPlugin) Level() string { return "isolated" }
 func (p *scriptedPlugin) Enforced() json.RawMessage {
@@ -312,7 +320,7 @@ func (p *scriptedPlugin) Input(_ context.Context, item string, answer sdk.Answer
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	p.s.inputs = append(p.s.inputs, fmt.Sprintf("%s answered=%v text=%q allowed=%v", item, answer.Answered, answer.Text, decision.Allowed))
-	p.once.Do(func() { close(p.cancelled) }) // the scripts wait for either
+	p.told.Do(func() { close(p.answered) })
 	return nil
 }
 
@@ -321,6 +329,7 @@ type fixture struct {
 	t        *testing.T
 	dir      string
 	store    *store.Store
+	cas      *artifact.Store
 	d        *dispatch.Dispatcher
 	trees    *scriptedTrees
 	plugins  *scriptedPlugins
@@ -367,6 +376,7 @@ func (f *fixture) open(policy *work.Policy) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.cas = cas
 	f.d = dispatch.New(dispatch.Options{
 		Record: recordPort{f.store}, Trees: f.trees, Plugins: f.plugins, Artifacts: artifactsPort{cas}, Journals: f.journals,
 		Policy: policy, Version: "test", Now: time.Now, Wake: f.bus.Wake, Log: hclog.NewNullLogger(),
@@ -391,6 +401,17 @@ func (f *fixture) close() {
 		if err := f.store.Close(context.Background()); err != nil {
 			f.t.Errorf("close store: %v", err)
 		}
+	}
+}
+
+// loseArtifacts takes the content store's files away.
+func (f *fixture) loseArtifacts() {
+	f.t.Helper()
+	if err := os.Rename(f.dir+"/cas", f.dir+"/lost"); err != nil {
+		f.t.Fatal(err)
+	}
+	if _, err := artifact.Open(f.dir + "/cas"); err != nil {
+		f.t.Fatal(err)
 	}
 }
 

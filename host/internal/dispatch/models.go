@@ -21,9 +21,7 @@ func (a *drive) called(c ModelCall) {
 		kind = sdk.EventSandboxDenied
 	}
 	a.models.add(c)
-	if err := a.journal.Append("host", sdk.Event{Type: kind, Data: jsonOf(c)}); err != nil {
-		a.d.opt.Log.Debug("model call not journalled", "attempt", a.at.ID, "error", err)
-	}
+	a.note(sdk.Event{Type: kind, Data: jsonOf(c)})
 }
 
 func (m *modelUse) add(c ModelCall) {
@@ -44,7 +42,7 @@ func (m *modelUse) add(c ModelCall) {
 // total is what the gateway counted, nil where the executor has none. It is whole once the plugin has
 // stopped.
 func (a *drive) modelTotal() *sdk.Usage {
-	if a.ex.Gateway == nil {
+	if a.ex == nil || a.ex.Gateway == nil {
 		return nil
 	}
 	a.models.mu.Lock()

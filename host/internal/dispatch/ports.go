@@ -26,6 +26,8 @@ type Record interface {
 	Gates(ctx context.Context, attemptID string) ([]work.GateRecord, error)
 	Validations(ctx context.Context, attemptID string) ([]work.Validation, error)
 	Artifacts(ctx context.Context, attemptID string) ([]work.Artifact, error)
+	// Artifact is one of them with its bytes, where they are inline.
+	Artifact(ctx context.Context, attemptID, name string) (work.Artifact, error)
 	Approval(ctx context.Context, id string) (work.Approval, error)
 	OpenApprovals(ctx context.Context) ([]work.Approval, error)
 }
@@ -167,6 +169,8 @@ type Artifacts interface {
 	// Small is the size up to which bytes travel inside the transaction.
 	Small() int64
 	Digest(p []byte) string
+	// Verified opens what is kept under a digest, whole and as it was kept.
+	Verified(ctx context.Context, digest string, size int64) (io.ReadSeekCloser, error)
 }
 
 // Blob takes the bytes of one artifact. Seal makes them durable and answers with what they are; beyond

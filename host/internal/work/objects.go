@@ -122,7 +122,40 @@ type Claim struct {
 	Summary    string `json:"summary,omitempty"`
 	Error      string `json:"error,omitempty"`       // what the executor says went wrong
 	ErrorClass string `json:"error_class,omitempty"` // from the closed set of the event model
+	Denied     bool   `json:"denied,omitempty"`      // it says that it was refused something
+	Session    string `json:"session,omitempty"`     // its own id of its session
+	Version    string `json:"version,omitempty"`     // of the program that it drove
+	RetryAfter int64  `json:"retry_after_ms,omitempty"`
+	Usage      *Usage `json:"usage,omitempty"`
 }
+
+// Usage is the use of models. Input includes what was read from and written to a cache.
+type Usage struct {
+	Input       int64  `json:"input"`
+	CachedRead  int64  `json:"cached_read"`
+	CachedWrite int64  `json:"cached_write"`
+	Output      int64  `json:"output"`
+	Reasoning   int64  `json:"reasoning"`
+	Calls       int64  `json:"calls,omitempty"`
+	CostMicros  int64  `json:"cost_micros,omitempty"` // millionths of the currency: the record has no fractions
+	Currency    string `json:"currency,omitempty"`
+	Model       string `json:"model,omitempty"`
+	Scope       string `json:"scope,omitempty"` // call, turn, session
+	Basis       string `json:"basis"`           // reported, computed, gateway
+}
+
+// Resumed says what a follow-up went on with.
+type Resumed struct {
+	From string `json:"from"` // the attempt before
+	Mode string `json:"mode"` // ResumedNative or ResumedSummary
+	Why  string `json:"why"`
+}
+
+// Modes of Resumed.
+const (
+	ResumedNative  = "native"  // the executor's own session went on
+	ResumedSummary = "summary" // a new session began with what the last one said at its end
+)
 
 // Evidence is what the host saw.
 type Evidence struct {
@@ -142,6 +175,9 @@ type Evidence struct {
 	// Permissions are the host's own decisions; FirstEvent is when the executor's first event came.
 	Permissions Permissions `json:"permissions"`
 	FirstEvent  time.Time   `json:"first_event,omitzero"`
+	Usage       *Usage      `json:"usage,omitempty"`   // by the gateway, where the executor has one
+	Resumed     *Resumed    `json:"resumed,omitempty"` // of a follow-up
+	Session     bool        `json:"session,omitempty"` // what a follow-up needs of the executor's session is kept
 }
 
 // Permissions counts what an executor asked leave for. Denied and expired ones were refused.
@@ -211,7 +247,7 @@ type Artifact struct {
 	RunID     string    `json:"run_id"`
 	StepID    string    `json:"step_id"`
 	Name      string    `json:"name"`   // diff.patch, result.json, stdout.log, stderr.log, events.jsonl, validation/<gate>/...
-	Kind      string    `json:"kind"`   // diff, result, log, events, validation
+	Kind      string    `json:"kind"`   // diff, result, log, events, session, validation
 	Digest    string    `json:"digest"` // "sha256:<hex>"
 	Size      int64     `json:"size"`
 	Media     string    `json:"media_type"`
