@@ -104,9 +104,7 @@ func (c *conversation) hold(ctx context.Context) (sdk.Result, error) {
 		Long: func(beginning []byte, n int) error { return c.emit(tell, c.read.Long(beginning, n)) },
 	})
 	close(ready)
-	if err := c.process.Send(userMessage(c.prompt())); err != nil {
-		return sdk.Result{}, err
-	}
+	c.send(userMessage(c.prompt()))
 	ran, err := c.process.Await(ctx, c.told, func() {
 		quiet() // nobody has to answer any more
 		c.send(controlRequest("cancel", "interrupt"))

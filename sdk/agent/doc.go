@@ -41,9 +41,7 @@
 //			Line: func(line []byte) error { return tell(r.Line(line)) },
 //			Long: func(beginning []byte, n int) error { r.Unparsed(beginning, n); return tell(r.Take()) },
 //		})
-//		if err := p.Send(prompt{a.Instruction}); err != nil {
-//			return sdk.Result{}, err
-//		}
+//		p.Send(prompt{a.Instruction}) // where the program cannot be started, Await says why
 //		ran, err := p.Await(ctx, r.told, func() { p.Send(cancel{}) })
 //		if err != nil {
 //			return sdk.Result{}, err
