@@ -125,11 +125,11 @@ func (d *decoder) workspace(o Origin, name string, b *hcl.Block) *Workspace {
 		}
 		g := &Gate{Origin: o, Name: name}
 		gp := d.fill(&g.Origin, g, &gateSchema, n.Body)
-		g.Config = d.free(&g.Origin, "validator", g.Validator, gp)
+		g.Config = d.free(&g.Origin, "validator", g.Plugin(), gp)
 		if a := gp.attrs["when"]; a != nil {
 			g.When = d.condition(a.Expr)
 		}
-		if (g.Validator != "" || g.Has("validator")) && !g.Has("sandbox") {
+		if g.Validator != RealExecutor && (g.Validator != "" || g.Has("validator")) && !g.Has("sandbox") {
 			g.Sandbox = defaultSandbox
 		}
 		w.Gates = append(w.Gates, g)

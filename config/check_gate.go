@@ -57,9 +57,25 @@ func (d *decoder) checkGate(g *Gate) {
 		d.ineffective(g, "validator", "sandbox", "on_fail", "wall", "config")
 		return
 	}
+	if g.Validator == RealExecutor {
+		d.checkReal(g)
+		return
+	}
 	d.sandboxNamed(&g.Origin, g.Sandbox)
 	if s := d.cfg.Sandbox(g.Sandbox); s != nil && g.Wall > s.Wall && s.Wall > 0 {
 		d.rep.at(g.At("wall"), problem{code: codeNoEffect, summary: fmt.Sprintf("wall is above the %s of sandbox %q", durationText(s.Wall), s.Name), hint: "lower it, or raise limits.wall there"})
+	}
+}
+
+// checkReal refuses what the built-in validator takes no notice of, and what would let a simulator pass.
+func (d *decoder) checkReal(g *Gate) {
+	for _, key := range []string{"sandbox", "wall", "config"} {
+		if g.Has(key) {
+			d.rep.at(g.At(key), problem{code: codeNoEffect, summary: fmt.Sprintf("%s has no effect: the daemon judges %q itself", key, RealExecutor), hint: "leave it out"})
+		}
+	}
+	if g.OnFail != "fail" {
+		d.rep.at(g.At("on_fail"), problem{code: codeValue, summary: fmt.Sprintf("on_fail must not be %s: what is simulated never passes %q", quoted(g.OnFail), RealExecutor), hint: "leave it out"})
 	}
 }
 

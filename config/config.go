@@ -172,6 +172,17 @@ type Gate struct {
 	Wall      time.Duration   `key:"wall"` // 0: the sandbox's
 }
 
+// RealExecutor is the built-in validator that no simulator passes.
+const RealExecutor = "real-executor"
+
+// Plugin is the plugin that validates; "" where there is none, or where the daemon judges itself.
+func (g *Gate) Plugin() string {
+	if g.Validator == RealExecutor {
+		return ""
+	}
+	return g.Validator
+}
+
 // Variable is a `variable` block and the value it has in this load.
 type Variable struct {
 	Origin

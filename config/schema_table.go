@@ -222,7 +222,7 @@ var workspaceSchema = block{
 var gateSchema = block{
 	name: "gate", label: "name", many: true, doc: "A rule that every result must pass: a validator, a person, or both.",
 	keys: []key{
-		{name: "validator", kind: ident, doc: "Plugin that judges: `command` is the program `drawspan-validator-command`."},
+		{name: "validator", kind: ident, doc: "Plugin that judges: `command` is the program `drawspan-validator-command`. `real-executor` is built in: it fails whatever a simulated executor (`script`, `replay`) made."},
 		{name: "sandbox", kind: ident, doc: "Sandbox of the validator. Default: `default`."},
 		{name: "needs", kind: idents, def: "[]", doc: "Gates of this workspace that must pass first."},
 		{name: "on_fail", kind: text, def: `"fail"`, enum: []string{"fail", "hold", "warn"}, doc: "What a failed or erring validator means: the step is rejected, a person decides, or it is only shown."},

@@ -109,7 +109,7 @@ func missing(cfg *config.Config, known []api.Plugin) []api.Plugin {
 	}
 	for _, w := range cfg.Workspaces {
 		for _, g := range w.Gates {
-			use("validator", g.Validator)
+			use("validator", g.Plugin())
 		}
 	}
 	return none

@@ -36,8 +36,8 @@ func used(cfg *config.Config) []string {
 	}
 	for _, w := range cfg.Workspaces {
 		for _, g := range w.Gates {
-			if g.Validator != "" {
-				names = append(names, "validator-"+g.Validator)
+			if plugin := g.Plugin(); plugin != "" {
+				names = append(names, "validator-"+plugin)
 			}
 		}
 	}

@@ -82,7 +82,7 @@ func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, er
 	}
 	captured, err := a.tree.Capture(ctx, CaptureRequest{
 		Base: a.at.Base, When: a.d.now(), MaxPatch: maxPatch, Patch: patch,
-		Message: fmt.Sprintf("drawspan attempt %s\n\nrun %s, step %s, executor %s\n", a.at.ID, a.at.RunID, a.at.StepID, a.at.Executor),
+		Message: a.commitMessage(),
 	})
 	switch {
 	case err != nil && captured.Commit == "":
@@ -102,6 +102,15 @@ func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, er
 	row := a.artifact("diff.patch", "diff", "text/x-diff", nil)
 	row.Digest, row.Size, row.Truncated = digest, size, truncated || captured.PatchTruncated
 	return evidence, []work.Mutation{work.KeepArtifact{Artifact: row}}, nil
+}
+
+// commitMessage is the kept commit's: it says so where nobody did the work.
+func (a *drive) commitMessage() string {
+	text := fmt.Sprintf("drawspan attempt %s\n\nrun %s, step %s, executor %s\n", a.at.ID, a.at.RunID, a.at.StepID, a.at.Executor)
+	if a.at.Simulated || a.step.Simulated {
+		text += "simulated: the executor only plays a part\n"
+	}
+	return text
 }
 
 // commits takes over the executor's own commits. What cannot be taken over is said, and changes nothing

@@ -212,11 +212,23 @@ func (p *panel) builtin(rule work.GateRule) work.Validation {
 	a := p.a
 	v := work.Validation{
 		ID: ident.New(ident.Validation), AttemptID: a.at.ID, StepID: a.at.StepID, RunID: a.at.RunID, Gate: rule.Name, N: 1,
-		Plugin: work.PluginIdentity{Name: rule.Name, Kind: "built-in", Version: a.d.opt.Version}, Tree: a.at.Evidence.TreeAfter, At: a.d.now(),
+		Plugin: work.PluginIdentity{Name: cmp.Or(rule.Validator, rule.Name), Kind: "built-in", Version: a.d.opt.Version}, Tree: a.at.Evidence.TreeAfter, At: a.d.now(),
+	}
+	if rule.Validator == gate.RealValidator {
+		v.Result, v.Message = gate.Real(a.at.Simulated || a.step.Simulated, a.pluginName())
+		return v
 	}
 	v.Result, v.Message, v.Findings = gate.Sensitive(rule, a.at.Evidence.Diff)
 	v.Findings = v.Findings[:min(len(v.Findings), maxFindings)]
 	return v
+}
+
+// pluginName is the plugin that ran, as it was verified when it was started.
+func (a *drive) pluginName() string {
+	if a.at.Plugin == nil {
+		return a.at.Executor
+	}
+	return a.at.Plugin.Name
 }
 
 // validate runs one validator over the sealed tree. Whatever goes wrong becomes a recorded error, which

@@ -103,7 +103,7 @@ func (c *compiler) workspace(w *config.Workspace) *work.Workspace {
 	}
 	for _, g := range w.Gates {
 		out.Gates = append(out.Gates, work.GateRule{
-			Name: g.Name, Validator: g.Validator, Config: slices.Clone(g.Config), Sandbox: c.of(g.Sandbox),
+			Name: g.Name, Validator: g.Validator, Builtin: g.Validator != "" && g.Plugin() == "", Config: slices.Clone(g.Config), Sandbox: c.of(g.Sandbox),
 			Needs: slices.Clone(g.Needs), OnFail: g.OnFail, Optional: g.Optional, When: condition(g.When),
 			Hold: g.Hold, Deadline: g.Deadline, Default: g.Default, Wall: g.Wall, Declared: g.Declared(),
 		})

@@ -1,0 +1,20 @@
+package gate
+
+import (
+	"testing"
+
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+func TestASimulatorNeverPassesAGateThatAsksForARealExecutor(t *testing.T) {
+	rule := work.GateRule{Name: "real", Validator: RealValidator, Builtin: true, OnFail: "fail"}
+	for simulated, want := range map[bool]work.Verdict{true: work.VerdictFail, false: work.VerdictPass} {
+		result, message := Real(simulated, "script")
+		if got := Judge(rule, work.Validation{Result: result, Message: message}); got.Verdict != want || message == "" {
+			t.Errorf("simulated %v: %s (%s)", simulated, got.Verdict, got.Reason)
+		}
+	}
+	if action, _ := Next(rule, work.DiffFacts{}, nil); action != Validate {
+		t.Errorf("it is not evaluated: %v", action)
+	}
+}
