@@ -22,7 +22,7 @@ const (
 		step.dispatch step.list step.get step.cancel step.retry step.followup attempt.list attempt.get validation.list
 		gate.list approval.list approval.decide artifact.list artifact.read events.read`
 	goldenNoMCP = `events.subscribe attempt.stream`
-	goldenLocal = `step.apply attempt.restore run.export audit.query audit.verify audit.export config.show config.plan
+	goldenLocal = `executor.probe step.apply attempt.restore run.export audit.query audit.verify audit.export config.show config.plan
 		config.reload plugin.list plugin.verify doctor gc backup`
 	goldenRelay = `token.create token.list token.revoke enrolment.create enrolment.list pairing.start pairing.decide
 		connector.list connector.revoke relay.audit`

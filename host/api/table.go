@@ -7,6 +7,7 @@ const (
 	OpInstanceDescribe Op = "instance.describe"
 	OpWorkspaceList    Op = "workspace.list"
 	OpExecutorList     Op = "executor.list"
+	OpExecutorProbe    Op = "executor.probe"
 	OpRunOpen          Op = "run.open"
 	OpRunList          Op = "run.list"
 	OpRunGet           Op = "run.get"
@@ -101,6 +102,10 @@ var table = []Operation{
 	read(OpExecutorList, "/executors", Empty{}, List[Executor]{},
 		"Lists the declared executors with their plugin, sandbox and lock state.").
 		on(everywhere, "instances:read"),
+
+	read(OpExecutorProbe, "/executors/{executor}/probe", ExecutorRef{}, ExecutorProbe{},
+		"Starts an executor's plugin in its sandbox, without a network, and asks it about the program that it drives.").
+		on(Local, "instances:read"),
 
 	write(OpRunOpen, "/runs", RunOpenRequest{}, Run{},
 		"Opens a run on a workspace at a base that the workspace allows.").

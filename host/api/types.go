@@ -99,6 +99,30 @@ type Program struct {
 	Tested      string `json:"tested,omitempty"`      // versions that the plugin was tested with
 	Detail      string `json:"detail,omitempty"`      // what is wrong
 	Fix         string `json:"fix,omitempty"`         // and what helps
+	// What a probe found out; empty before the first.
+	Version string `json:"version,omitempty"`
+	InRange bool   `json:"in_tested_range,omitempty"`
+	Login   string `json:"login,omitempty"` // "ready", "missing" or "unknown"
+}
+
+// ExecutorRef names a declared executor (executor.probe).
+type ExecutorRef struct {
+	Executor string `json:"executor"`
+}
+
+// ExecutorProbe is what came of looking at an executor: its plugin was started in its sandbox, without a
+// network, and asked about its program.
+type ExecutorProbe struct {
+	Executor string   `json:"executor"`
+	Plugin   string   `json:"plugin"`
+	Sandbox  string   `json:"sandbox"`
+	Level    string   `json:"level,omitempty"` // that was enforced
+	OK       bool     `json:"ok"`
+	Program  *Program `json:"program,omitempty"` // nil: the plugin drives none
+	Notes    []string `json:"notes"`             // the plugin's own
+	Problem  string   `json:"problem,omitempty"`
+	Fix      string   `json:"fix,omitempty"`
+	TookMS   float64  `json:"took_ms"`
 }
 
 // RunOpenRequest opens a run (run.open).

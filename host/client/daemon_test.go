@@ -38,6 +38,7 @@ func kinds() map[api.Op]kind {
 	return map[api.Op]kind{
 		api.OpInstanceDescribe: kindOf[api.Empty, api.Instance](),
 		api.OpWorkspaceList:    kindOf[api.Empty, api.List[api.Workspace]](),
+		api.OpExecutorProbe:    kindOf[api.ExecutorRef, api.ExecutorProbe](),
 		api.OpExecutorList:     kindOf[api.Empty, api.List[api.Executor]](),
 		api.OpRunOpen:          kindOf[api.RunOpenRequest, api.Run](),
 		api.OpRunList:          kindOf[api.RunListRequest, api.List[api.Run]](),

@@ -40,7 +40,12 @@ func stage(t *testing.T, simulated bool) *fakeDaemon {
 	d.gives(api.OpWorkspaceList, api.List[api.Workspace]{Items: []api.Workspace{{Name: "api", Root: "/src/api", Base: "main", Bases: []string{"main"},
 		Executors: []string{"gofmt"}, Gates: []api.Gate{{Name: "tests"}, {Name: "review", Optional: true}}, Declared: "drawspan.hcl:12"}}})
 	d.gives(api.OpExecutorList, api.List[api.Executor]{Items: []api.Executor{{Name: "gofmt", Plugin: "command", Sandbox: "offline", Level: "isolated",
-		Simulated: simulated, Locked: true, Declared: "drawspan.hcl:30"}}})
+		Simulated: simulated, Locked: true, Declared: "drawspan.hcl:30"},
+		{Name: "agent", Plugin: "agent", Sandbox: "online", Level: "strict", Simulated: simulated, Locked: true, Declared: "drawspan.hcl:40", Program: sampleProgram()},
+		{Name: "other", Plugin: "agent", Sandbox: "online", Level: "strict", Simulated: simulated, Locked: true, Declared: "drawspan.hcl:45", Program: &api.Program{
+			Name: "other", State: "missing", Detail: "program other is not installed: it is nowhere in PATH", Fix: "install it: npm install -g other, then run: drawspan plugin lock"}}}})
+	d.gives(api.OpExecutorProbe, api.ExecutorProbe{Executor: "agent", Plugin: "agent", Sandbox: "online", Level: "strict", OK: true, Program: sampleProgram(),
+		Notes: []string{"version 2.1.0 was not tried with this plugin: it was tested with >=1.0 <2.0"}, TookMS: 123})
 	d.gives(api.OpAuditQuery, api.List[api.Event]{Items: []api.Event{{Pos: "1.7", At: testTime, Kind: "attempt.running", Actor: api.Actor{Kind: "daemon", ID: "inst_1"},
 		RunID: runID, StepID: stepID, AttemptID: attID, Body: raw(map[string]any{"state": "running"})},
 		{Pos: "1.6", At: testTime, Kind: "approval.opened", Actor: api.Actor{Kind: "executor", ID: "gofmt"}, RunID: runID, Purged: true}}})
@@ -65,6 +70,11 @@ func stage(t *testing.T, simulated bool) *fakeDaemon {
 	return d
 }
 
+func sampleProgram() *api.Program {
+	return &api.Program{Name: "agent", State: "ok", Path: "~/.local/bin/agent", Digest: "sha256:" + strings.Repeat("ab", 32), Locked: "sha256:" + strings.Repeat("ab", 32),
+		Interpreter: "/usr/bin/node", Tested: ">=1.0 <2.0", Version: "2.1.0", Login: "ready"}
+}
+
 // reads are the commands that only show something.
 func reads() map[string][]string {
 	return map[string][]string{
@@ -77,7 +87,7 @@ func reads() map[string][]string {
 		"gate_ls": {"gate", "ls", stepID}, "gate_explain": {"gate", "explain", stepID, "tests"},
 		"approval_ls": {"approval", "ls"}, "approval_show": {"approval", "show", aprID}, "why_step": {"why", stepID}, "why_run": {"why", runID},
 		"audit_query": {"audit", "query"}, "audit_verify": {"audit", "verify"}, "config_show": {"config", "show"}, "config_plan": {"config", "plan"},
-		"workspace_ls": {"workspace", "ls"}, "executor_ls": {"executor", "ls"}, "explain": {"explain", "plugin_mismatch"},
+		"workspace_ls": {"workspace", "ls"}, "executor_ls": {"executor", "ls"}, "executor_probe": {"executor", "probe", "agent"}, "explain": {"explain", "plugin_mismatch"},
 	}
 }
 
@@ -89,6 +99,17 @@ func writes() map[string][]string {
 		"attempt_restore": {"attempt", "restore", attID, "--to", "/tmp/look"}, "approval_allow": {"approval", "allow", aprID},
 		"config_reload": {"config", "reload"}, "gc": {"gc", "--dry-run"}, "backup": {"backup", "/backup"},
 	}
+}
+
+func TestAProbeThatFindsSomethingMissingSaysWhatHelps(t *testing.T) {
+	d := stage(t, false)
+	d.gives(api.OpExecutorProbe, api.ExecutorProbe{Executor: "other", Plugin: "agent", Sandbox: "online", Notes: []string{}, Problem: "program other is not installed: it is nowhere in PATH",
+		Fix: "install it: npm install -g other", Program: &api.Program{Name: "other", State: "missing"}})
+	e := newTerminal(t, d)
+	if code := e.run(t, "executor", "probe"); code != fault.ExitConfig {
+		t.Errorf("exit %d", code)
+	}
+	golden(t, "view_executor_probe_missing", e.out.String())
 }
 
 func TestViewsLookAsTheyDo(t *testing.T) {

@@ -20,7 +20,7 @@ var tones = map[string]term.Tone{
 	"pass": term.Good, "warn": term.Ask, "fail": term.Bad, "skip": term.Plain, "error": term.Bad,
 	"pending": term.Faint, "hold": term.Ask,
 	"allowed": term.Good, "answered": term.Good,
-	"ok": term.Good, "mismatch": term.Bad, "not_locked": term.Ask, "missing": term.Bad,
+	"ok": term.Good, "mismatch": term.Bad, "not_locked": term.Ask, "missing": term.Bad, "refused": term.Bad, "changed": term.Bad,
 }
 
 // look paints words for one output.

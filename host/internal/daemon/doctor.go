@@ -37,6 +37,9 @@ func Doctor(ctx context.Context, o Options) api.Doctor {
 	}
 	checks = append(checks, sandboxChecks(ctx, o)...)
 	checks = append(checks, pluginChecks(o, l)...)
+	if l != nil {
+		checks = append(checks, executorChecks(ctx, o, l)...)
+	}
 	out := api.Doctor{OK: true, Checks: checks}
 	for _, c := range checks {
 		out.OK = out.OK && c.State != "fail"

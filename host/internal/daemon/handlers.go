@@ -22,6 +22,7 @@ func (d *Daemon) handlers() httpapi.Handlers {
 		api.OpInstanceDescribe: httpapi.Handle(d.describe),
 		api.OpWorkspaceList:    httpapi.Handle(d.workspaces),
 		api.OpExecutorList:     httpapi.Handle(d.executors),
+		api.OpExecutorProbe:    httpapi.Handle(d.executorProbe),
 		api.OpRunOpen:          httpapi.Handle(d.runOpen),
 		api.OpRunList:          httpapi.Handle(d.runList),
 		api.OpRunGet:           httpapi.Handle(d.runGet),

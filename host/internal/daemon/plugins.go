@@ -40,7 +40,10 @@ func (d *Daemon) pluginsPort() pluginsPort {
 
 func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plugin, error) {
 	mode := sandbox.TreeWritable
-	if l.Sealed {
+	switch {
+	case l.Tree == "":
+		mode = ""
+	case l.Sealed:
 		mode = sandbox.TreeOverlay
 	}
 	launch := loader.Launch{

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/fault"
@@ -42,14 +43,20 @@ type programs struct {
 	finder *program.Finder
 	home   string
 	config func() *loaded
+
+	mu     sync.Mutex
+	probed map[probedProgram]sdk.Probe
 }
+
+// probedProgram is what the answer of a probe holds for.
+type probedProgram struct{ executor, config, digest, files string }
 
 func newPrograms(o Options, stateDir string, config func() *loaded) *programs {
 	return &programs{
 		finder: program.New(program.Options{
 			Path: o.Host.Path, Home: o.Host.Home, StateDir: stateDir, System: sandbox.SystemDirs(), UID: os.Geteuid(),
 		}),
-		home: o.Host.Home, config: config,
+		home: o.Host.Home, config: config, probed: map[probedProgram]sdk.Probe{},
 	}
 }
 
@@ -124,6 +131,7 @@ func (p *programs) look(ctx context.Context, ex *work.ExecutorDecl) *api.Program
 		err = p.pinned(ex.Name, found)
 	}
 	if err == nil {
+		p.told(out, p.recall(ex.Name, found))
 		return out
 	}
 	f := fault.From(err)

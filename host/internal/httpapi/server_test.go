@@ -181,7 +181,7 @@ func header(key, value string) func(*http.Request) {
 
 func TestRoutesAreExactlyTheLocalOperations(t *testing.T) {
 	g := start(t, nil)
-	ids := map[string]string{"{run_id}": "run_1", "{step_id}": "step_1", "{attempt_id}": "att_1", "{approval_id}": "apr_1"}
+	ids := map[string]string{"{run_id}": "run_1", "{step_id}": "step_1", "{attempt_id}": "att_1", "{approval_id}": "apr_1", "{executor}": "go"}
 	for _, o := range api.Operations() {
 		path := api.Prefix + o.Path
 		if !o.Surfaces.Has(api.Local) {

@@ -151,10 +151,10 @@ func (i *Instance) installed() *sdk.Installed {
 
 // Probe has the plugin look at the program that it drives. A plugin that drives none answers with
 // fault.NotSupported.
-func (i *Instance) Probe(ctx context.Context) (sdk.Probe, error) {
+func (i *Instance) Probe(ctx context.Context, gateway *sdk.Gateway) (sdk.Probe, error) {
 	var probe sdk.Probe
 	err := i.while(ctx, func(ctx context.Context) (err error) {
-		probe, err = i.client.Probe(ctx, sdk.ProbeRequest{Config: i.launch.Config, Program: i.installed()})
+		probe, err = i.client.Probe(ctx, sdk.ProbeRequest{Config: i.launch.Config, Program: i.installed(), Gateway: gateway})
 		return err
 	})
 	return probe, err
