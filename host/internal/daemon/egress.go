@@ -5,7 +5,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -51,15 +50,7 @@ func (p pluginsPort) outlet(ctx context.Context, l dispatch.Launch) (*outlet, er
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	o := &outlet{launch: l, stop: stop, log: p.log.With("attempt", l.AttemptID, "plugin", l.Kind+" "+l.Name)}
-	o.note = func(kind string, body any) {
-		// A fact is written though the launch is over.
-		err := p.record(context.WithoutCancel(ctx), work.Fact{
-			Kind: kind, Actor: work.Actor{Kind: "daemon", ID: "drawspan"}, AttemptID: l.AttemptID, At: time.Now().UTC(), Body: body,
-		})
-		if err != nil {
-			o.log.Error("network fact not recorded", "fact", kind, "error", err)
-		}
-	}
+	o.note = p.noter(ctx, l)
 	o.proxy = egress.New(egress.Options{Rules: rules, Private: network.Private, OnRequest: o.told, Resolver: p.resolver, Dial: p.dial})
 	o.serve = func(listener net.Listener) {
 		o.served.Go(func() {

@@ -71,11 +71,11 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 		return nil, err
 	}
 	launch.Env = p.vault.pass(l.Policy)
-	out, err := p.outlet(ctx, l)
+	out, err := p.ways(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	launch.OnListener = out.onListener()
+	launch.OnListener, launch.OnGateway = out.network.onListener(), out.model.onListener()
 	i, err := p.loader.Start(ctx, launch)
 	if err != nil {
 		out.end()
@@ -92,7 +92,7 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 type pluginPort struct {
 	*loader.Instance
 	vault  *vault
-	outlet *outlet
+	ways   ways
 	driven *driven // nil where it drives no program
 }
 
@@ -112,15 +112,16 @@ func (p pluginPort) Leftovers() int { return p.Instance.Exit().Leftovers }
 // endWithin is how long a plugin that has answered may take to end by itself before it is killed.
 const endWithin = 500 * time.Millisecond
 
-// Stop also ends the plugin's way to the network, whether its death is proved or not.
+// Stop also ends the plugin's ways out, whether its death is proved or not.
 func (p pluginPort) Stop(ctx context.Context) (work.Death, error) {
 	death, err := p.Instance.Stop(ctx, endWithin)
-	p.outlet.end()
+	p.ways.end()
 	return death, err
 }
 
 // Execute masks events and the result. Output is masked by the journal, which sees all of a stream.
 func (p pluginPort) Execute(ctx context.Context, a sdk.Attempt, sink func(context.Context, sdk.Event) error) (sdk.Result, error) {
+	a.Gateway = p.ways.model.given()
 	result, err := p.Instance.Execute(ctx, a, func(ctx context.Context, e sdk.Event) error {
 		if len(e.Data) > 0 {
 			e.Data = p.vault.Mask(e.Data)

@@ -111,20 +111,43 @@ func (v *vault) conceal(err error) error {
 	return &fault.Fault{Code: f.Code, Message: message, Where: where, Hint: hint, Err: f.Err}
 }
 
+// unlock reads the credential of a gateway and learns it; "" for none.
+func (v *vault) unlock(c *work.Credential) (string, error) {
+	if c == nil {
+		return "", nil
+	}
+	value, err := v.value(*c)
+	if err != nil {
+		return "", err
+	}
+	if err := v.learn([]redact.Secret{{Name: c.Name, Value: string(value)}}); err != nil {
+		return "", fault.Wrap(err, fault.ConfigInvalid, "a credential cannot be masked").At(c.Declared)
+	}
+	return string(value), nil
+}
+
+// value reads a credential that can be masked.
+func (v *vault) value(c work.Credential) ([]byte, error) {
+	value, err := v.read(c)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(value) == 0:
+		return nil, refused(c, "%s is empty", sourceOf(c))
+	case len(value) < redact.MinSecret || len(value) > redact.MaxSecret:
+		return nil, refused(c, "the value has %d bytes; %d to %d can be masked", len(value), redact.MinSecret, redact.MaxSecret)
+	}
+	return value, nil
+}
+
 // open reads the credentials of a policy and learns their values before anybody else has them.
 func (v *vault) open(p *work.SandboxPolicy) ([]sandbox.Secret, error) {
 	var secrets []sandbox.Secret
 	var values []redact.Secret
 	for _, c := range p.Credentials {
-		value, err := v.read(c)
+		value, err := v.value(c)
 		if err != nil {
 			return nil, err
-		}
-		switch {
-		case len(value) == 0:
-			return nil, refused(c, "%s is empty", sourceOf(c))
-		case len(value) < redact.MinSecret || len(value) > redact.MaxSecret:
-			return nil, refused(c, "the value has %d bytes; %d to %d can be masked", len(value), redact.MinSecret, redact.MaxSecret)
 		}
 		secrets = append(secrets, sandbox.Secret{Name: c.Name, Deliver: c.Deliver, Variable: c.Variable, Value: value})
 		values = append(values, redact.Secret{Name: c.Name, Value: string(value)})
@@ -138,7 +161,7 @@ func (v *vault) open(p *work.SandboxPolicy) ([]sandbox.Secret, error) {
 // refused is a credential that cannot be handed in. It never tells the value.
 func refused(c work.Credential, format string, args ...any) *fault.Fault {
 	return fault.New(fault.ConfigInvalid, "credential %q: %s", c.Name, fmt.Sprintf(format, args...)).At(c.Declared).
-		Fix("set %s for the daemon, or remove the credential from the sandbox", sourceOf(c))
+		Fix("set %s for the daemon, or remove the credential", sourceOf(c))
 }
 
 func sourceOf(c work.Credential) string {
@@ -235,6 +258,9 @@ func (v *vault) environment(p *work.Policy) []string {
 	}
 	for _, e := range p.Executors {
 		take(e.Sandbox)
+		if g := e.Gateway; g != nil && g.Credential != nil {
+			take(&work.SandboxPolicy{Credentials: []work.Credential{*g.Credential}})
+		}
 	}
 	for _, w := range p.Workspaces {
 		for _, g := range w.Gates {

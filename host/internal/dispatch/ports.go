@@ -116,7 +116,9 @@ type Launch struct {
 type ModelCall struct {
 	sdk.Usage        // of this call; basis "computed" where the model's service did not say
 	Status    int    `json:"http_status,omitempty"`    // of the answer; 0 for none
-	Refused   string `json:"refused,omitempty"`        // why it was not forwarded
+	Refused   string `json:"refused,omitempty"`        // why the gateway did not forward it
+	Failed    string `json:"failed,omitempty"`         // what became of it instead of a whole answer
+	LookUp    bool   `json:"look_up,omitempty"`        // no model answered: tokens were counted, models listed
 	Request   string `json:"request_sha256,omitempty"` // digest of its body
 	Up        int64  `json:"bytes_up"`
 	Down      int64  `json:"bytes_down"`

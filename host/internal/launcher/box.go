@@ -17,7 +17,7 @@ type box struct {
 	off    map[string]bool // layers that are left out; nil but in RunWithout
 	report spec.Report
 	feed   *feed
-	proxy  int      // the listener for the daemon, -1 without
+	places []int    // listeners for the daemon, as the specification lists them
 	watch  []func() // what holds limits while the payload runs, each on its own thread
 	finish func()   // ends the launch that went over one of them
 	inner  *inner   // with the Landlock back-end: the process that becomes the payload
@@ -60,7 +60,7 @@ func (b *box) nativeStages() []stage {
 		{"namespaces", b.mapOwner},
 		{"hostname", b.nameHost},
 		{"network", b.bringLoopUp},
-		{"proxy", b.listenForProxy},
+		{"proxy", b.listenForDaemon},
 		{"view", b.buildView},
 		{"limits", b.limitResources},
 		{"processors", b.limitProcessors},

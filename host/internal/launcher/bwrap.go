@@ -20,7 +20,7 @@ func (b *box) wrappedStages() []stage {
 		{"terminal", b.leaveTerminal},
 		{"namespaces", b.checkNamespaces},
 		{"network", b.checkNetwork},
-		{"proxy", b.listenForProxy},
+		{"proxy", b.listenForDaemon},
 		{"view", b.checkView},
 		{"secrets", func() error { return placeSecrets(b.spec.Secrets) }},
 		{"limits", b.limitResources},

@@ -144,7 +144,7 @@ func (in *inner) release(program bool) error {
 
 // liveInner is the life of the inner process: up to the report it is the launcher's, then the payload's.
 func liveInner(sp *spec.Spec, off map[string]bool) int {
-	b := &box{spec: sp, off: off, feed: newFeed(programName(sp)), proxy: -1}
+	b := &box{spec: sp, off: off, feed: newFeed(programName(sp))}
 	if err := b.pass(b.innerStages()); err != nil {
 		b.report.Err = err.Error()
 		var at *stageError

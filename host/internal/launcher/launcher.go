@@ -53,7 +53,7 @@ func live(off map[string]bool) int {
 	if isInner() {
 		return liveInner(sp, off)
 	}
-	b := &box{spec: sp, off: off, feed: newFeed(programName(sp)), proxy: -1}
+	b := &box{spec: sp, off: off, feed: newFeed(programName(sp))}
 	if err := b.setUp(); err != nil {
 		b.report.Err = err.Error()
 		var at *stageError

@@ -97,6 +97,7 @@ type Launch struct {
 	OnViolation func(sandbox.Violation)
 	OnExceeded  func(sandbox.Exceeded) // called before the launch is killed for it
 	OnListener  func(net.Listener)     // where the policy's network is a proxy; the callee closes it
+	OnGateway   func(net.Listener)     // nil: no gateway; the callee closes it
 
 	describe bool // only to be asked what it is
 }

@@ -101,7 +101,7 @@ func (r *confinedRunner) launchWith(ctx context.Context, p *pipes) (Process, err
 		Binds:  binds, Search: search,
 		Program: r.seal.file, Argv: []string{r.Name()}, Env: slices.Concat(r.launch.Env, r.env), // the last one counts
 		Secrets: r.launch.Secrets,
-		Stdout:  p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation, OnExceeded: r.launch.OnExceeded, OnListener: r.launch.OnListener,
+		Stdout:  p.stdoutW, Stderr: p.stderrW, OnViolation: r.launch.OnViolation, OnExceeded: r.launch.OnExceeded, OnListener: r.launch.OnListener, OnGateway: r.launch.OnGateway,
 	})
 	if err != nil {
 		return nil, err

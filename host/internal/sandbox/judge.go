@@ -114,6 +114,7 @@ func (s *Sandbox) vector(pl *plan, rep *spec.Report) spec.Enforced {
 	if pl.spec.Network == spec.NetworkProxy {
 		e.Net.Allow, e.Net.Private = slices.Clone(pl.policy.Network.Allow), pl.policy.Network.Private
 	}
+	e.Net.Gateway = pl.spec.Gateway
 	e.Git.Mode = "none"
 	if pl.git {
 		e.Git.Mode, e.Git.Import = "shadow", pl.policy.Import

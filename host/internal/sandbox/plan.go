@@ -92,7 +92,7 @@ func (s *Sandbox) plan(ctx context.Context, r Request) (*plan, error) {
 	}
 	for _, add := range []func(Request) error{
 		p.addTree, p.addGit, p.addProtected, p.addBinds, p.addToolchains, p.addReads, p.addWrites, p.addSecrets, p.checkCalls,
-		p.addNetworkFiles,
+		p.addNetworkFiles, p.checkGateway,
 	} {
 		if err := add(r); err != nil {
 			return nil, err

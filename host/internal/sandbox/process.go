@@ -32,6 +32,7 @@ type Process struct {
 	onViolation func(Violation)
 	onExceeded  func(Exceeded)
 	onListener  func(net.Listener)
+	onGateway   func(net.Listener)
 	done        chan struct{}
 	onHost      bool         // there is no namespace: the launcher must live to end what it started
 	tidy        func() error // removes what the launch had on disk
@@ -58,19 +59,19 @@ func (p *Process) begin(ctx context.Context, s *Sandbox, l launch, patience time
 		return err
 	}
 	buf := make([]byte, maxMessage)
-	m, listener, err := p.receiveReport(buf)
+	m, listeners, err := p.receiveReport(buf)
 	if err != nil || m.Report == nil {
-		return &unfit{errors.Join(p.silence("a report", err), closeIf(listener))}
+		return &unfit{errors.Join(p.silence("a report", err), closeAll(listeners))}
 	}
 	if p.enforced, err = s.judge(pl, m.Report); err != nil {
-		err = errors.Join(err, closeIf(listener))
+		err = errors.Join(err, closeAll(listeners))
 		if sourceRefused(m.Report) {
 			err = &unfit{err}
 		}
 		return err
 	}
 	p.allow(ctx, launchLimit)
-	if err := p.handOn(pl, listener); err != nil {
+	if err := p.handOn(pl, listeners); err != nil {
 		return err
 	}
 	if err := p.command(spec.CommandStart, 0); err != nil {

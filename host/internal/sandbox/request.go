@@ -85,6 +85,9 @@ type Request struct {
 	// OnListener is called before the payload starts where the policy's network is a proxy: the listener
 	// is on lo inside the launch, the connections are accepted here. The callee closes it.
 	OnListener func(net.Listener)
+	// OnGateway asks for a second place, for the gateway to a model, whatever else the network is. It is
+	// called as OnListener is. Nil: there is none.
+	OnGateway func(net.Listener)
 }
 
 // Violation is a system call of the payload that the filter refused. Equal ones are counted together.

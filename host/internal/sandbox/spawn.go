@@ -88,7 +88,7 @@ func openNull() (*os.File, error) { return os.OpenFile(os.DevNull, os.O_RDWR, 0)
 
 // assign makes a launcher that one of a launch.
 func (p *Process) assign(pl *plan, r Request) {
-	p.onViolation, p.onExceeded, p.onListener = r.OnViolation, r.OnExceeded, r.OnListener
+	p.onViolation, p.onExceeded, p.onListener, p.onGateway = r.OnViolation, r.OnExceeded, r.OnListener, r.OnGateway
 	p.onHost, p.tidy, p.group = onHost(pl.spec.Backend), pl.tidy, pl.group
 }
 

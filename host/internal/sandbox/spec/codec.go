@@ -148,6 +148,7 @@ func (s *Spec) walk(c *coder) {
 	c.number(&s.Scratch)
 	c.text(&s.Backend)
 	c.text(&s.Network)
+	c.yes(&s.Gateway)
 	c.texts(&s.Calls)
 	s.Limits.walk(c)
 	s.Probe.walk(c)

@@ -28,6 +28,7 @@ type Enforced struct {
 		Netns   bool     `json:"netns"`
 		Allow   []string `json:"allow,omitempty"`
 		Private bool     `json:"private_addresses,omitempty"`
+		Gateway bool     `json:"gateway,omitempty"` // the daemon's gateway is on lo
 	} `json:"net"`
 	Proc struct {
 		PIDNS        bool   `json:"pidns"`

@@ -11,7 +11,7 @@ import (
 func fullSpec() Spec {
 	return Spec{
 		UID: 1, GID: 2, Hostname: "h", Etc: "/e", Home: "/home/user", Scratch: 1 << 40,
-		Secrets: []Secret{{Name: "token", Value: []byte("\x00s")}}, Backend: Bwrap, Network: NetworkProxy, Calls: []string{"ptrace"},
+		Secrets: []Secret{{Name: "token", Value: []byte("\x00s")}}, Backend: Bwrap, Network: NetworkProxy, Gateway: true, Calls: []string{"ptrace"},
 		System: []Mount{{Host: "/usr", Inside: "/usr", Mode: ReadOnly}, {Host: "usr/bin", Inside: "/bin", Mode: Link}},
 		Mounts: []Mount{{Host: "/t", Inside: "/t", Mode: Writable, Dev: 1<<64 - 1, Ino: 7, Tree: true, Git: true, Shared: true}, {Inside: "/c", Mode: Overlay, Empty: true}},
 		Limits: Limits{Processes: 5, OpenFiles: 6, FileSize: -1, Memory: 7, Disk: 8, CPUs: 9, CPUTimeMS: 10},

@@ -32,6 +32,7 @@ type Spec struct {
 	Scratch  int64
 	Backend  string   // how the view is made: Native, Bwrap, Landlock or None
 	Network  string   // "none", "proxy" or "host"
+	Gateway  bool     // a listener for the daemon's gateway, on lo
 	Calls    []string // refused system calls that are allowed here
 	Limits   Limits
 	Probe    Probe
@@ -65,8 +66,23 @@ const (
 	NetworkHost  = "host"  // the daemon's own network
 )
 
-// ProxyPort is where the payload finds the proxy, on 127.0.0.1 of its own network.
-const ProxyPort = 3128
+// Where the payload finds the proxy and the gateway, on 127.0.0.1 of its own network.
+const (
+	ProxyPort   = 3128
+	GatewayPort = 3129
+)
+
+// Listeners are the ports that the launcher opens for the daemon, in the order in which it hands them over.
+func (s *Spec) Listeners() []int {
+	var ports []int
+	if s.Network == NetworkProxy {
+		ports = append(ports, ProxyPort)
+	}
+	if s.Gateway {
+		ports = append(ports, GatewayPort)
+	}
+	return ports
+}
 
 // Mount is one host path that is attached inside.
 type Mount struct {
