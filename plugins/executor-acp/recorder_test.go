@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"testing"
 
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -87,4 +88,19 @@ func (r *recorder) dump() string {
 		fmt.Fprintf(&b, "ASKED %s %s %q %q %q %.200s\n", p.ID, p.Tool, p.Title, p.Paths, p.Command, p.Input)
 	}
 	return b.String()
+}
+
+// has fails the test unless one event of a type holds every text.
+func (r *recorder) has(t *testing.T, kind sdk.EventType, texts ...string) {
+	t.Helper()
+	for _, e := range r.of(kind) {
+		all := true
+		for _, text := range texts {
+			all = all && strings.Contains(e, text)
+		}
+		if all {
+			return
+		}
+	}
+	t.Errorf("no %s with %q among\n%s", kind, texts, r.dump())
 }
