@@ -34,8 +34,12 @@ func Pick(object []byte, names []string, into [][]byte) bool {
 }
 
 func put(names []string, into [][]byte, key, value []byte) {
+	inner := key[1 : len(key)-1]
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		inner = []byte(Text(key))
+	}
 	for i, name := range names {
-		if named(key, name) {
+		if string(inner) == name {
 			into[i] = value
 			return
 		}
@@ -92,11 +96,6 @@ func Int(raw []byte) int64 {
 
 // Bool is true for a raw true.
 func Bool(raw []byte) bool { return string(raw) == "true" }
-
-func named(key []byte, name string) bool {
-	inner := key[1 : len(key)-1]
-	return string(inner) == name || bytes.IndexByte(inner, '\\') >= 0 && Text(key) == name
-}
 
 // scan walks JSON without judging what it passes over.
 type scan struct {
@@ -171,20 +170,21 @@ func (s *scan) passText() bool {
 func (s *scan) passNested() bool {
 	depth := 0
 	for s.at < len(s.text) {
-		switch s.text[s.at] {
-		case '"':
+		c := s.text[s.at]
+		if c == '"' {
 			if !s.passText() {
 				return false
 			}
 			continue
+		}
+		s.at++
+		switch c {
 		case '{', '[':
 			depth++
 		case '}', ']':
-			depth--
-		}
-		s.at++
-		if depth == 0 {
-			return true
+			if depth--; depth == 0 {
+				return true
+			}
 		}
 	}
 	return false
