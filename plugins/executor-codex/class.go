@@ -136,7 +136,7 @@ func afterIn(message string) time.Duration {
 	if err != nil {
 		return 0 // the form lets only numbers through
 	}
-	return min(time.Duration(n*float64(units[found[2]])), maxAfter)
+	return time.Duration(min(n*float64(units[found[2]]), float64(maxAfter)))
 }
 
 // claim puts a trouble into a result.

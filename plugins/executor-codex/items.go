@@ -69,10 +69,10 @@ func touched(changes []change) (kind string, paths []string) {
 
 // The names that the two protocols have for the same member.
 var itemMembers = []string{"id", "type", "status", "text", "command", "cwd", "exitCode", "exit_code", "aggregatedOutput", "aggregated_output",
-	"changes", "server", "tool", "arguments", "error", "query", "path", "phase", "summary", "content", "message", "items", "prompt", "result"}
+	"changes", "server", "tool", "arguments", "error", "query", "path", "phase", "summary", "content", "items", "prompt"}
 
 // item is one item of a thread, its members raw.
-type item struct{ raw [24][]byte }
+type item struct{ raw [22][]byte }
 
 func itemOf(raw []byte) (item, bool) {
 	var i item
@@ -130,7 +130,7 @@ func (i *item) start() (sdk.ToolStarted, bool) {
 	case "imageView":
 		s.Kind, s.Paths = "read", []string{agent.Text(i.raw[16])}
 	case "collabAgentToolCall", "collabToolCall":
-		s.Kind, s.NativeName, s.Title = "subagent", agent.Text(i.raw[12]), agent.Clip(agent.Text(i.raw[22]), 1<<10)
+		s.Kind, s.NativeName, s.Title = "subagent", agent.Text(i.raw[12]), agent.Clip(agent.Text(i.raw[21]), 1<<10)
 	case "imageGeneration", "sleep", "functionCallOutput":
 	default:
 		return s, false
@@ -207,7 +207,7 @@ func (t *teller) started(i *item, parent string) bool {
 		return true
 	}
 	switch i.kind() {
-	case "agentMessage", "reasoning", "userMessage", "plan", "contextCompaction", "enteredReviewMode", "exitedReviewMode", "error", "todoList":
+	case "agentMessage", "reasoning", "userMessage", "plan", "contextCompaction", "enteredReviewMode", "exitedReviewMode", "todoList":
 		return true
 	}
 	return false
@@ -217,12 +217,12 @@ func (t *teller) started(i *item, parent string) bool {
 func (t *teller) completed(i *item, parent string) bool {
 	if s, tool := i.start(); tool {
 		end := i.end()
+		t.ToolEnded(i.id(), parent, s, end)
 		if i.kind() == "fileChange" && end.Status == "ok" {
 			for _, c := range i.changes() {
 				t.changed(c, i.id(), parent)
 			}
 		}
-		t.ToolEnded(i.id(), parent, s, end)
 		return true
 	}
 	switch i.kind() {
@@ -239,10 +239,8 @@ func (t *teller) completed(i *item, parent string) bool {
 		t.Event(sdk.EventCompacted, i.id(), parent, struct{}{})
 	case "enteredReviewMode", "exitedReviewMode":
 		t.Event(sdk.EventModeChanged, i.id(), parent, map[string]string{"mode": i.kind()})
-	case "error":
-		t.Trouble("session", "unknown", false, agent.Text(i.raw[20]))
 	case "todoList":
-		t.todo(i.raw[21])
+		t.todo(i.raw[20])
 	default:
 		return false
 	}

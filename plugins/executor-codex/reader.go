@@ -121,8 +121,8 @@ func (r *reader) notified(method string, params []byte) bool {
 }
 
 func (r *reader) rare(method string, params []byte) bool {
-	var m [4][]byte
-	if !agent.Pick(params, []string{"plan", "diff", "summary", "message"}, m[:]) {
+	var m [2][]byte
+	if !agent.Pick(params, []string{"plan", "diff"}, m[:]) {
 		return false
 	}
 	switch method {
@@ -132,8 +132,6 @@ func (r *reader) rare(method string, params []byte) bool {
 		r.diff(agent.Text(m[1]), r.dir)
 	case "thread/compacted":
 		r.Event(sdk.EventCompacted, "", "", struct{}{})
-	case "configWarning", "warning", "guardianWarning", "deprecationNotice":
-		r.Trouble("session", "unknown", false, agent.Text(either(m[2], m[3])))
 	default:
 		return quiet[method]
 	}
