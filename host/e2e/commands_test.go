@@ -31,7 +31,7 @@ func commands() map[string]command {
 		"onedoc": cmdOneDoc, "http": cmdHTTP, "await": cmdAwait, "awaitlog": cmdAwaitLog, "ledger": cmdLedger, "resume": cmdResume,
 		"flip": cmdFlip, "alter": cmdAlter, "noprocess": cmdNoProcess, "process": cmdProcess, "private": cmdPrivate,
 		"mode": cmdMode, "fill": cmdFill, "warm": cmdWarm, "locked": cmdLocked,
-		"buildhello": cmdBuildHello, "driver": cmdDriver, "far": cmdFar, "typed": cmdTyped, "fixture": cmdFixture, "fillin": cmdFillIn,
+		"buildhello": cmdBuildHello, "driver": cmdDriver, "far": cmdFar, "typed": cmdTyped, "fixture": cmdFixture, "fillin": cmdFillIn, "upstream": cmdUpstream,
 	}
 }
 

@@ -7,6 +7,8 @@
 //		}
 //	}
 //
+// Where the executor names a gateway, the program finds it in DRAWSPAN_GATEWAY_URL, _KEY and _WIRE.
+//
 // The step's text is the program's standard input. Nothing of it ever becomes an argument, and there is
 // no shell.
 package main
@@ -28,6 +30,9 @@ import (
 
 // StepFileKey is the variable that names the file with the step's text, where config.file asks for one.
 const StepFileKey = "DRAWSPAN_STEP_FILE"
+
+// GatewayPrefix begins the names of the variables that say where the executor's gateway is, where it has one.
+const GatewayPrefix = "DRAWSPAN_GATEWAY"
 
 const summaryLines = 20
 
@@ -93,14 +98,13 @@ func (command) Run(ctx context.Context, a *sdk.Attempt) (sdk.Result, error) {
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	set := s.Env
+	set := variables(a, s)
 	if s.File {
 		path, err := stepFile(a.Instruction)
 		if err != nil {
 			return sdk.Result{}, err
 		}
 		defer os.Remove(path) //nolint:errcheck // the private directory goes with the sandbox
-		set = maps.Collect(maps.All(s.Env))
 		set[StepFileKey] = path
 	}
 	// What is told after a cancellation is told all the same.
@@ -126,6 +130,16 @@ func (command) Run(ctx context.Context, a *sdk.Attempt) (sdk.Result, error) {
 		return sdk.Result{}, err
 	}
 	return result(s, r), nil
+}
+
+// variables are the declared ones, and where the attempt's gateway is.
+func variables(a *sdk.Attempt, s settings) map[string]string {
+	set := map[string]string{}
+	maps.Copy(set, s.Env)
+	if g := a.Gateway; g != nil {
+		maps.Copy(set, map[string]string{GatewayPrefix + "_URL": g.URL, GatewayPrefix + "_KEY": g.Key, GatewayPrefix + "_WIRE": g.Wire})
+	}
+	return set
 }
 
 func emit(ctx context.Context, a *sdk.Attempt, kind sdk.EventType, data map[string]any) error {

@@ -134,3 +134,14 @@ func TestAConfigThatCannotRunIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestTheProgramFindsTheGateway(t *testing.T) {
+	config := `{"program":["sh","-c","echo $DRAWSPAN_GATEWAY_URL $DRAWSPAN_GATEWAY_KEY $DRAWSPAN_GATEWAY_WIRE $ADDED"],"env":{"ADDED":"yes"}}`
+	g := &sdk.Gateway{URL: "http://127.0.0.1:3129", Key: "worth-nothing", Wire: sdk.WireChat}
+	if _, h := perform(t, config, sdk.Attempt{Gateway: g}); h.Events.Output("stdout") != "http://127.0.0.1:3129 worth-nothing chat yes\n" {
+		t.Errorf("with a gateway: %q", h.Events.Output("stdout"))
+	}
+	if _, h := perform(t, config, sdk.Attempt{}); h.Events.Output("stdout") != "yes\n" {
+		t.Errorf("without: %q", h.Events.Output("stdout"))
+	}
+}

@@ -11,6 +11,7 @@ type modelUse struct {
 	mu      sync.Mutex
 	calls   int64
 	refused int64
+	guessed bool // some call was estimated
 	sum     sdk.Usage
 }
 
@@ -32,6 +33,7 @@ func (m *modelUse) add(c ModelCall) {
 		return
 	}
 	m.calls += c.Calls
+	m.guessed = m.guessed || c.Basis == "computed"
 	m.sum.Input += c.Input
 	m.sum.CachedRead += c.CachedRead
 	m.sum.CachedWrite += c.CachedWrite
@@ -39,7 +41,7 @@ func (m *modelUse) add(c ModelCall) {
 	m.sum.Reasoning += c.Reasoning
 }
 
-// total is what the gateway counted, nil where the executor has none. It is whole once the plugin has
+// modelTotal is what the gateway counted, nil where the executor has none. It is whole once the plugin has
 // stopped.
 func (a *drive) modelTotal() *sdk.Usage {
 	if a.ex == nil || a.ex.Gateway == nil {
@@ -49,5 +51,8 @@ func (a *drive) modelTotal() *sdk.Usage {
 	defer a.models.mu.Unlock()
 	sum := a.models.sum
 	sum.Calls, sum.Scope, sum.Basis = a.models.calls, "session", "gateway"
+	if a.models.guessed {
+		sum.Basis = "computed"
+	}
 	return &sum
 }
