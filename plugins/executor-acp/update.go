@@ -156,7 +156,7 @@ func (r *reader) tool(u *update) {
 	c := r.learn(id, u)
 	status := agent.Text(u[uStatus])
 	ended := status == "completed" || status == "failed"
-	if !ended && !r.Open(id) && (status == "in_progress" || len(c.input) > 0 || len(c.start.Paths) > 0) {
+	if !ended && !r.Open(id) && (status == "in_progress" || c.known(r.profile.TitleIsCommand)) {
 		r.ToolStarted(id, c.parent, c.start)
 	}
 	switch {
@@ -165,6 +165,14 @@ func (r *reader) tool(u *update) {
 	case len(u[uContent]) > 0 && c.words != "" && r.Open(id) && status != "pending":
 		r.ToolProgress(id, c.words)
 	}
+}
+
+// known reports whether enough is known of a call to tell its start: some announce it empty.
+func (c *call) known(titled bool) bool {
+	if c.start.Kind == "execute" {
+		return command(c, titled) != ""
+	}
+	return len(c.input) > 0 || len(c.start.Paths) > 0
 }
 
 // learn adds what an update says to what is known of its call.
@@ -227,7 +235,7 @@ func (c *call) named(meta []byte) {
 func (c *call) paths(locations []byte) []string {
 	seen := map[string]bool{}
 	see := func(path string) {
-		if len(seen) == maxPaths {
+		if len(seen) >= maxPaths {
 			path = "/" // no rule may take the ones that are told for all there are
 		}
 		seen[path] = true
