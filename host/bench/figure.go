@@ -30,6 +30,7 @@ const (
 	ratioAtMost  rule = iota // ours / floor <= bar
 	ratioAtLeast             // ours / floor >= bar
 	oursAtMost               // ours <= bar, whatever the floor
+	addsAtMost               // ours - floor <= bar
 )
 
 // bar is what a figure has to keep.
@@ -53,8 +54,11 @@ func judged(name, unit string, ours, floor float64, b bar) figure {
 		f.Ratio = known(ours / floor)
 	}
 	held := f.Ratio
-	if b.rule == oursAtMost {
+	switch {
+	case b.rule == oursAtMost:
 		held = f.Ours
+	case b.rule == addsAtMost && f.Ours != nil && f.Floor != nil:
+		held = known(ours - floor)
 	}
 	if held == nil {
 		return f
@@ -148,6 +152,8 @@ func (f figure) barText() string {
 		return ">= " + number(f.Bar) + "x"
 	case f.rule == oursAtMost:
 		return "<= " + number(f.Bar)
+	case f.rule == addsAtMost:
+		return "<= +" + number(f.Bar)
 	default:
 		return "<= " + number(f.Bar) + "x"
 	}
