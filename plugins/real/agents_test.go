@@ -30,9 +30,9 @@ type program struct {
 // matrix lists the agents. Their versions are those of scripts/agents.d.
 func matrix() []program {
 	return []program{
-		{name: "codex", bin: "codex", plugin: "codex", wire: sdk.WireResponses, fast: true, resumes: true},
+		{name: "codex", bin: "codex", plugin: "codex", model: "gpt-5.5", wire: sdk.WireResponses, fast: true, resumes: true},
 		{name: "claude", bin: "claude", plugin: "claude", wire: sdk.WireMessages, fast: true, resumes: true},
-		{name: "gemini", bin: "gemini", plugin: "acp", profile: "gemini", wire: sdk.WireGemini, fast: true, resumes: true},
+		{name: "gemini", bin: "gemini", plugin: "acp", profile: "gemini", wire: sdk.WireGemini, fast: true},
 		{name: "qwen", bin: "qwen", plugin: "acp", profile: "qwen", wire: sdk.WireChat},
 		{name: "opencode", bin: "opencode", plugin: "acp", profile: "opencode", wire: sdk.WireChat},
 		{name: "copilot", bin: "copilot", plugin: "acp", profile: "copilot", wire: sdk.WireChat},
@@ -41,12 +41,17 @@ func matrix() []program {
 	}
 }
 
-// config is the plugin's config block.
-func (p program) config() json.RawMessage {
-	if p.profile == "" {
-		return json.RawMessage(`{}`)
+// settings are the plugin's config block. Codex's newest models are offered one tool that runs JavaScript, which
+// no script can speak, so an older one is named.
+func (p program) settings() map[string]string {
+	all := map[string]string{}
+	if p.profile != "" {
+		all["profile"] = p.profile
 	}
-	return json.RawMessage(`{"profile":"` + p.profile + `"}`)
+	if p.model != "" {
+		all["model"] = p.model
+	}
+	return all
 }
 
 // Where things are, and how much is tried.

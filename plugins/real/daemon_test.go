@@ -78,8 +78,11 @@ func (s *site) configure(t *testing.T, p program, path string, cases map[string]
 			rules = "  permission \"all\" {\n    decision = \"allow\"\n  }\n"
 		}
 		config := ""
-		if p.profile != "" {
-			config = fmt.Sprintf("  config {\n    profile = %q\n  }\n", p.profile)
+		for key, value := range p.settings() {
+			config += fmt.Sprintf("    %s = %q\n", key, value)
+		}
+		if config != "" {
+			config = "  config {\n" + config + "  }\n"
 		}
 		fmt.Fprintf(&b, "\ngateway %q {\n  upstream = %q\n  wire     = %q\n%s}\n", name, model.URL, p.wire, c.gate)
 		fmt.Fprintf(&b, "\nexecutor %q {\n  plugin  = %q\n  sandbox = \"agent\"\n  gateway = %q\n  program = %q\n%s%s}\n", name, p.plugin, name, path, rules, config)

@@ -147,7 +147,11 @@ func (r room) perform(t *testing.T, p program, o order) report {
 		o.Program, o.Wire = p.installed(t), p.wire
 	}
 	if o.Config == nil {
-		o.Config = p.config()
+		config, err := json.Marshal(p.settings())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Config = config
 	}
 	if o.Instruction == "" {
 		o.Instruction = "Do what the script says."
