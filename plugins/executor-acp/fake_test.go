@@ -247,6 +247,42 @@ var parts = map[string]func(*fake){
 		f.end(m, "end_turn")
 		f.next()
 	},
+	"documented": func(f *fake) {
+		m := f.prompted()
+		dir := os.Getenv("OPENCLAW_STATE_DIR")
+		settings, err := os.ReadFile(filepath.Join(dir, "openclaw.json"))
+		if err != nil {
+			panic(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "sessions"), 0o700); err != nil {
+			panic(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "sessions", "ses_1.jsonl"), []byte("{}"), 0o600); err != nil {
+			panic(err)
+		}
+		f.chunk(os.Getenv("ANTHROPIC_BASE_URL") + " " + os.Getenv("ANTHROPIC_API_KEY") + " " + dir + " " + string(settings))
+		f.end(m, "end_turn")
+		f.next()
+	},
+	"echo": func(f *fake) { // knows no session of before
+		f.reply(f.want("initialize"), `{"protocolVersion":1,"agentCapabilities":{"loadSession":true}}`)
+		m := f.next()
+		if m.Method == "session/load" {
+			f.fail(m, -32002, "no such session")
+			m = f.next()
+		}
+		f.reply(m, `{"sessionId":"ses_new"}`)
+		m = f.want("session/prompt")
+		var p struct {
+			Prompt []struct{ Text string }
+		}
+		if err := json.Unmarshal(m.Params, &p); err != nil {
+			panic(err)
+		}
+		f.chunk(p.Prompt[0].Text)
+		f.end(m, "end_turn")
+		f.next()
+	},
 	"for good only": func(f *fake) {
 		m := f.prompted()
 		f.chunk(f.ask("1", edit, `[{"optionId":"a","name":"Always","kind":"allow_always"},{"optionId":"r","name":"Never","kind":"reject_always"}]`))

@@ -20,6 +20,8 @@ type start struct {
 	home  string
 	files map[string]string
 	auth  string
+	// restored says that the home holds the session of the attempt before.
+	restored bool
 }
 
 // plan says how the agent of a profile is started for an attempt, and refuses what cannot work.
@@ -134,6 +136,12 @@ func (s start) furnish(replace bool) error {
 		}
 	}
 	return nil
+}
+
+// restore puts the session of the attempt before back, before the agent starts and begins to write. Where that
+// cannot be, a new session begins with what was said last.
+func (s *start) restore(r *sdk.Resume) {
+	s.restored = r != nil && len(r.State) > 0 && r.Session != "" && len(r.Session) <= sdk.MaxName && agent.Unpack(s.home, r.State) == nil
 }
 
 // guarded refuses a tree with configuration that the agent would run code from, where it has no switch.

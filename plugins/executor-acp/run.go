@@ -79,6 +79,7 @@ func (e executor) Run(ctx context.Context, a *sdk.Attempt) (sdk.Result, error) {
 	if err := st.furnish(a.Gateway != nil); err != nil {
 		return sdk.Result{}, err
 	}
+	st.restore(a.Resume)
 	return perform(ctx, open(ctx, a, p, st))
 }
 

@@ -229,7 +229,7 @@ func (s *session) greet(ctx context.Context) error {
 // begin continues the session of the attempt before, where that can be, or begins one.
 func (s *session) begin(ctx context.Context) (resumed bool, err error) {
 	r := s.attempt.Resume
-	if r != nil && len(r.State) > 0 && r.Session != "" && len(r.Session) <= sdk.MaxName && s.view().hello.Load && agent.Unpack(s.start.home, r.State) == nil {
+	if s.start.restored && s.view().hello.Load {
 		s.mu.Lock()
 		s.read.opened.ID = r.Session
 		s.mu.Unlock()
