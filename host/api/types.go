@@ -113,16 +113,17 @@ type ExecutorRef struct {
 // ExecutorProbe is what came of looking at an executor: its plugin was started in its sandbox, without a
 // network, and asked about its program.
 type ExecutorProbe struct {
-	Executor string   `json:"executor"`
-	Plugin   string   `json:"plugin"`
-	Sandbox  string   `json:"sandbox"`
-	Level    string   `json:"level,omitempty"` // that was enforced
-	OK       bool     `json:"ok"`
-	Program  *Program `json:"program,omitempty"` // nil: the plugin drives none
-	Notes    []string `json:"notes"`             // the plugin's own
-	Problem  string   `json:"problem,omitempty"`
-	Fix      string   `json:"fix,omitempty"`
-	TookMS   float64  `json:"took_ms"`
+	Executor  string   `json:"executor"`
+	Plugin    string   `json:"plugin"`
+	Sandbox   string   `json:"sandbox"`
+	Simulated bool     `json:"simulated,omitempty"`
+	Level     string   `json:"level,omitempty"` // that was enforced
+	OK        bool     `json:"ok"`
+	Program   *Program `json:"program,omitempty"` // nil: the plugin drives none
+	Notes     []string `json:"notes"`             // the plugin's own
+	Problem   string   `json:"problem,omitempty"`
+	Fix       string   `json:"fix,omitempty"`
+	TookMS    float64  `json:"took_ms"`
 }
 
 // RunOpenRequest opens a run (run.open).
@@ -235,6 +236,8 @@ type StepApplied struct {
 	Before string `json:"before,omitempty"`
 	After  string `json:"after"`
 	Made   bool   `json:"made"` // the branch is new
+	// Simulated: what was applied is a simulator's.
+	Simulated bool `json:"simulated,omitempty"`
 }
 
 // Step is a step with its newest attempt, gates and open approvals.
@@ -316,6 +319,7 @@ type AttemptRestored struct {
 	Dir       string `json:"dir"`
 	Commit    string `json:"commit"`
 	Files     int    `json:"files"`
+	Simulated bool   `json:"simulated,omitempty"`
 }
 
 // StreamRequest reads an attempt's event stream from a byte offset (attempt.stream). The answer is the
@@ -372,6 +376,7 @@ type GateState struct {
 	Validation string          `json:"validation_id,omitempty"`
 	ApprovalID string          `json:"approval_id,omitempty"`
 	DecidedBy  string          `json:"decided_by,omitempty"`
+	Simulated  bool            `json:"simulated,omitempty"` // it judges what a simulator made
 	At         time.Time       `json:"at"`
 }
 
@@ -400,6 +405,7 @@ type Approval struct {
 	Note      string     `json:"note,omitempty"`
 	DecidedBy string     `json:"decided_by,omitempty"`
 	Actor     *Actor     `json:"actor,omitempty"`
+	Simulated bool       `json:"simulated,omitempty"` // its attempt is
 	OpenedAt  time.Time  `json:"opened_at"`
 	DecidedAt *time.Time `json:"decided_at,omitempty"`
 }
@@ -427,6 +433,7 @@ type Artifact struct {
 	Size      int64     `json:"size"`
 	Media     string    `json:"media_type"`
 	Truncated bool      `json:"truncated"`
+	Simulated bool      `json:"simulated,omitempty"` // its attempt is
 	At        time.Time `json:"at"`
 }
 

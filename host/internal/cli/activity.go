@@ -39,6 +39,28 @@ type streamData struct {
 	Count   int64  `json:"count"`
 	Limit   int64  `json:"limit_bytes"`
 	Item    string `json:"-"`
+
+	Decision  string      `json:"decision"`
+	DecidedBy string      `json:"decided_by"`
+	Rule      string      `json:"rule"`
+	State     string      `json:"state"`
+	Command   string      `json:"command"`
+	Entries   []planEntry `json:"entries"`
+	Input     int64       `json:"-"` // of usage: the same keys are texts elsewhere
+	Produced  int64       `json:"-"`
+	Basis     string      `json:"basis"`
+	Attempt   int         `json:"attempt"`
+	Max       int         `json:"max"`
+	DelayMS   int64       `json:"delay_ms"`
+	HTTP      int         `json:"http_status"`
+	Mode      string      `json:"mode"`
+	Model     string      `json:"model"`
+}
+
+// planEntry is one line of an executor's plan.
+type planEntry struct {
+	Text   string `json:"text"`
+	Status string `json:"status"`
 }
 
 // parseStream reads one line of a stream.
@@ -53,6 +75,12 @@ func parseStream(line []byte) (streamLine, streamData, bool) {
 		var s string
 		if json.Unmarshal(l.Data, &s) == nil {
 			d = streamData{Text: s}
+		}
+	}
+	if l.Type == "usage" {
+		var u struct{ Input, Output int64 }
+		if json.Unmarshal(l.Data, &u) == nil {
+			d.Input, d.Produced = u.Input, u.Output
 		}
 	}
 	return l, d, true
@@ -85,16 +113,99 @@ func eventWords(kind string, d streamData) string {
 		return term.Line(join(firstOf(d.Title, d.Name, d.Kind, "tool"), firstOf(d.Status, "ended")))
 	case "file.changed":
 		return term.Line(firstOf(d.Op, "changed") + " " + d.Path)
+	case "plan.updated":
+		return planWords(d.Entries)
+	case "raw.unparsed":
+		return firstLine("not understood: " + d.Text)
+	}
+	return talkWords(kind, d)
+}
+
+// talkWords is what an executor asks and reports of itself.
+func talkWords(kind string, d streamData) string {
+	switch kind {
 	case "permission.requested":
-		return term.Line("asks leave: " + firstOf(d.Title, d.Tool, d.Kind))
+		return term.Line("asks leave: " + join(firstOf(d.Title, d.Tool, d.Kind), d.Command))
+	case "permission.resolved":
+		by := firstOf(d.DecidedBy, "somebody")
+		if d.Rule != "" && by == "policy" {
+			by = "rule " + d.Rule
+		}
+		return term.Line(firstOf(map[string]string{"allow": "allowed", "deny": "denied"}[d.Decision], d.Decision, d.State) + " by " + by)
 	case "question.asked":
 		return firstLine("asks: " + d.Text)
+	case "question.answered":
+		return term.Line("question " + firstOf(d.State, "answered") + " by " + firstOf(d.DecidedBy, "somebody"))
 	case "error":
-		return firstLine("error: " + firstOf(d.Message, d.Class, "unknown"))
+		return firstLine("error: " + join(d.Class, firstOf(d.Message, "unknown")))
 	case "retry":
-		return term.Line("tries again: " + firstOf(d.Class, "unknown reason"))
+		return retryWords(d)
+	case "usage":
+		return usageWords(d)
+	}
+	return sessionWords(kind, d)
+}
+
+// sessionWords is how an executor's session goes.
+func sessionWords(kind string, d streamData) string {
+	switch kind {
+	case "session.started":
+		return term.Line(join("session started", d.Model))
+	case "mode.changed":
+		return term.Line("mode " + firstOf(d.Mode, "changed"))
+	case "subagent.started":
+		return term.Line("subagent: " + firstOf(d.Title, d.Name, "started"))
+	case "context.compacted":
+		return "context compacted"
 	}
 	return hostWords(kind, d)
+}
+
+// planWords is where a plan stands: how much is done, and what is going on.
+func planWords(entries []planEntry) string {
+	done, now := 0, ""
+	for _, e := range entries {
+		switch e.Status {
+		case "completed":
+			done++
+		case "in_progress":
+			now = e.Text
+		}
+	}
+	if len(entries) == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("plan: %d of %d done", done, len(entries))
+	if now != "" {
+		text += ", " + now
+	}
+	return firstLine(text)
+}
+
+func retryWords(d streamData) string {
+	text := "tries again"
+	if d.Attempt > 0 && d.Max > 0 {
+		text += fmt.Sprintf(" (%d of %d)", d.Attempt, d.Max)
+	}
+	if d.DelayMS > 0 {
+		text += " in " + span(time.Duration(min(d.DelayMS, maxDelay))*time.Millisecond)
+	}
+	why := d.Class
+	if d.HTTP > 0 {
+		why = join(why, fmt.Sprint(d.HTTP))
+	}
+	return term.Line(text + ": " + firstOf(why, "unknown reason"))
+}
+
+// maxDelay is the longest delay that is shown as it is said, in milliseconds.
+const maxDelay = 30 * 24 * 3600 * 1000
+
+// usageWords is what models were used for so far, with who says so.
+func usageWords(d streamData) string {
+	if d.Input == 0 && d.Produced == 0 {
+		return ""
+	}
+	return term.Line(fmt.Sprintf("%d tokens in, %d out (%s)", d.Input, d.Produced, firstOf(d.Basis, "reported")))
 }
 
 // hostWords is what the host itself saw.
@@ -113,8 +224,6 @@ func hostWords(kind string, d streamData) string {
 		return term.Line("stopped: " + firstOf(d.Reason, "the budget is exhausted"))
 	case "host.output.truncated":
 		return fmt.Sprintf("output cut at %s", bytesOf(d.Limit))
-	case "session.started":
-		return "session started"
 	}
 	return ""
 }

@@ -78,7 +78,7 @@ func (p *page) approvalTable(items []api.Approval, now time.Time) {
 			due = ""
 		}
 		id := term.Line(a.ID) // whole: it is what the answer needs
-		t.Rows = append(t.Rows, []string{id, state, term.Line(a.Kind), term.Line(a.Workspace), firstLine(a.Prompt), due, fallback(a)})
+		t.Rows = append(t.Rows, []string{id, state, join(term.Line(a.Kind), p.simulated(a.Simulated)), term.Line(a.Workspace), firstLine(a.Prompt), due, fallback(a)})
 	}
 	p.table(t)
 }
@@ -121,7 +121,7 @@ func findApproval(ctx context.Context, c *client.Client, id string) (api.Approva
 }
 
 func (p *page) approvalDetail(a api.Approval, now time.Time) {
-	p.line(p.state(a.State), p.strong(a.Kind), term.Line(a.ID))
+	p.line(p.state(a.State), p.strong(a.Kind), term.Line(a.ID), p.simulated(a.Simulated))
 	decided := ""
 	if a.DecidedAt != nil {
 		decided = p.when(*a.DecidedAt, now) + " by " + term.Line(a.DecidedBy)
@@ -174,7 +174,7 @@ as it is (exit 6).`,
 					return err
 				}
 				return s.show(a, []string{a.ID}, func(p *page) {
-					p.line(p.state(a.State), p.strong(a.Kind), term.Line(a.ID))
+					p.line(p.state(a.State), p.strong(a.Kind), term.Line(a.ID), p.simulated(a.Simulated))
 					p.line("follow it:", p.command("drawspan step wait "+a.StepID))
 				})
 			})

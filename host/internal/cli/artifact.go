@@ -40,7 +40,7 @@ func (s *shell) artifactLs() *cobra.Command {
 					if a.Truncated {
 						size += " (cut)"
 					}
-					t.Rows = append(t.Rows, []string{term.Line(a.Name), term.Line(a.Kind), size, p.faint(a.Digest)})
+					t.Rows = append(t.Rows, []string{join(term.Line(a.Name), p.simulated(a.Simulated)), term.Line(a.Kind), size, p.faint(a.Digest)})
 				}
 				p.table(t)
 			})
@@ -63,6 +63,9 @@ is exact; on a terminal it is made safe. A step's id stands for its newest attem
 			defer c.Close()
 			id, err := newestAttempt(ctx, c, args[0])
 			if err != nil {
+				return err
+			}
+			if err := s.markSimulated(ctx, c, id); err != nil {
 				return err
 			}
 			req := api.ArtifactReadRequest{AttemptID: id, Name: args[1]}

@@ -143,7 +143,9 @@ func (p *page) attemptDetail(a api.Attempt, now time.Time) {
 		p.gap()
 		p.line(p.strong("claim"), p.faint("(the executor's own words)"))
 		p.facts(facts{{"  says", firstLine(c.Summary)}, {"  stopped", term.Line(c.StopReason)},
-			{"  exit", exitOf(c.ExitCode, c.Signal)}, {"  error", firstLine(join(c.ErrorClass, c.Error))}})
+			{"  exit", exitOf(c.ExitCode, c.Signal)}, {"  error", firstLine(join(c.ErrorClass, c.Error))},
+			{"  program version", term.Line(c.Version)}, {"  session", term.Line(c.Session)}, {"  usage", c.Usage.words()},
+			{"  retry after", waitOf(c.RetryAfter)}})
 	}
 	if ev, ok := attemptDiff(&a); ok {
 		p.gap()
@@ -164,6 +166,7 @@ func (p *page) evidence(ev evidence) {
 	}
 	p.facts(facts{
 		{"  commit", commit(ev.Commit)}, {"  kept as", term.Line(ev.Ref)}, {"  output", bytesOf(ev.Output) + cut},
+		{"  asked leave", ev.Permissions.words()}, {"  models, by the gateway", ev.Usage.words()}, {"  session", sessionOf(ev)},
 		{"  refused by the sandbox", some(ev.Violations)}, {"  left-over processes", some(int64(ev.Leftovers))},
 	})
 	if ev.Unpublished != "" {
@@ -178,6 +181,52 @@ func (p *page) evidence(ev evidence) {
 		p.line("  not taken over: " + term.Line(r.Path) + " (" + term.Line(r.Why) + ")")
 	}
 	p.lines = append(p.lines, p.diffSummary(ev.Diff)...)
+}
+
+// words are the counts in a line; "" where nothing was asked.
+func (c permissions) words() string {
+	if c.Requested == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: %d allowed, %d denied, %d expired; %d by rule", counted(int(c.Requested), "request"), c.Allowed, c.Denied, c.Expired, c.ByRule)
+}
+
+// words are the tokens in a line; "" where nobody counted.
+func (u *tokens) words() string {
+	if u == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d tokens in (%d cached), %d out", u.Input, u.CachedRead, u.Output)
+	if u.Calls > 0 {
+		text += ", " + counted(int(u.Calls), "call")
+	}
+	if u.CostMicros > 0 {
+		text += fmt.Sprintf(", %.4f %s", float64(u.CostMicros)/1e6, term.Line(u.Currency))
+	}
+	return text
+}
+
+// sessionOf is what became of the executor's own session.
+func sessionOf(ev evidence) string {
+	kept := ""
+	if ev.Session {
+		kept = "kept for a follow-up"
+	}
+	if r := ev.Resumed; r != nil {
+		how := "began with the last words of "
+		if r.Mode == "native" {
+			how = "went on with that of "
+		}
+		kept = strings.TrimPrefix(kept+"; "+how+term.Line(r.From)+" ("+firstLine(r.Why)+")", "; ")
+	}
+	return kept
+}
+
+func waitOf(ms int64) string {
+	if ms <= 0 {
+		return ""
+	}
+	return span(time.Duration(ms) * time.Millisecond)
 }
 
 func some(n int64) string {
@@ -249,7 +298,7 @@ not touched. A step's id stands for its newest attempt.`,
 				return err
 			}
 			return s.show(r, []string{term.Line(r.Dir)}, func(p *page) {
-				p.line(p.Mark(term.Good)+" restored", p.strong(r.Dir), counted(r.Files, "file"), "at "+commit(r.Commit))
+				p.line(p.Mark(term.Good)+" restored", p.strong(r.Dir), counted(r.Files, "file"), "at "+commit(r.Commit), p.simulated(r.Simulated))
 			})
 		},
 	})

@@ -11,18 +11,22 @@ import (
 
 // evidence is what the host saw of an attempt, as far as views show it.
 type evidence struct {
-	TreeBefore  string    `json:"tree_before"`
-	TreeAfter   string    `json:"tree_after"`
-	Commit      string    `json:"commit"`
-	Ref         string    `json:"ref"`
-	Diff        diffFacts `json:"diff"`
-	Refused     []refused `json:"refused"`
-	Violations  int64     `json:"violations"`
-	Leftovers   int       `json:"leftovers"`
-	Output      int64     `json:"output_bytes"`
-	Truncated   bool      `json:"output_truncated"`
-	Commits     *commits  `json:"commits"`
-	Unpublished string    `json:"unpublished"`
+	TreeBefore  string      `json:"tree_before"`
+	TreeAfter   string      `json:"tree_after"`
+	Commit      string      `json:"commit"`
+	Ref         string      `json:"ref"`
+	Diff        diffFacts   `json:"diff"`
+	Refused     []refused   `json:"refused"`
+	Violations  int64       `json:"violations"`
+	Leftovers   int         `json:"leftovers"`
+	Output      int64       `json:"output_bytes"`
+	Truncated   bool        `json:"output_truncated"`
+	Commits     *commits    `json:"commits"`
+	Unpublished string      `json:"unpublished"`
+	Permissions permissions `json:"permissions"`
+	Usage       *tokens     `json:"usage"`
+	Resumed     *resumed    `json:"resumed"`
+	Session     bool        `json:"session"`
 }
 
 // commits are the executor's own.
@@ -58,12 +62,43 @@ type refused struct {
 
 // claim is what an executor said of itself.
 type claim struct {
-	StopReason string `json:"stop_reason"`
-	ExitCode   *int   `json:"exit_code"`
-	Signal     string `json:"signal"`
-	Summary    string `json:"summary"`
-	Error      string `json:"error"`
-	ErrorClass string `json:"error_class"`
+	StopReason string  `json:"stop_reason"`
+	ExitCode   *int    `json:"exit_code"`
+	Signal     string  `json:"signal"`
+	Summary    string  `json:"summary"`
+	Error      string  `json:"error"`
+	ErrorClass string  `json:"error_class"`
+	Session    string  `json:"session"`
+	Version    string  `json:"version"`
+	RetryAfter int64   `json:"retry_after_ms"`
+	Usage      *tokens `json:"usage"`
+}
+
+// tokens are the use of models; input includes what was cached.
+type tokens struct {
+	Input      int64  `json:"input"`
+	CachedRead int64  `json:"cached_read"`
+	Output     int64  `json:"output"`
+	Calls      int64  `json:"calls"`
+	CostMicros int64  `json:"cost_micros"`
+	Currency   string `json:"currency"`
+	Basis      string `json:"basis"`
+}
+
+// permissions counts the host's decisions on what an executor asked leave for.
+type permissions struct {
+	Requested int64 `json:"requested"`
+	Allowed   int64 `json:"allowed"`
+	Denied    int64 `json:"denied"`
+	Expired   int64 `json:"expired"`
+	ByRule    int64 `json:"by_rule"`
+}
+
+// resumed is what a follow-up went on with.
+type resumed struct {
+	From string `json:"from"`
+	Mode string `json:"mode"`
+	Why  string `json:"why"`
 }
 
 // identity is which program really ran.

@@ -143,7 +143,7 @@ func (p *page) probe(x api.ExecutorProbe) {
 	if x.Level != "" {
 		plugin += " at " + term.Line(x.Level)
 	}
-	p.line(p.state(state), p.strong(x.Executor), p.Paint(term.Faint, plugin))
+	p.line(p.state(state), p.strong(x.Executor), p.simulated(x.Simulated), p.Paint(term.Faint, plugin))
 	row := func(name, value string) {
 		if value != "" {
 			p.line("  " + term.Pad(name, len("interpreter")) + "  " + value)

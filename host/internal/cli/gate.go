@@ -38,7 +38,7 @@ func (s *shell) gateLs() *cobra.Command {
 			return s.show(gates, idsOf(gates.Items, func(g api.GateState) string { return g.ID }), func(p *page) {
 				t := term.Table{Head: []string{"GATE", "VERDICT", "REQUIRED", "BY", "REASON"}, Flex: 4}
 				for _, g := range gates.Items {
-					t.Rows = append(t.Rows, []string{term.Line(g.Name), p.state(g.Verdict), yesNo(g.Required),
+					t.Rows = append(t.Rows, []string{join(term.Line(g.Name), p.simulated(g.Simulated)), p.state(g.Verdict), yesNo(g.Required),
 						firstOf(term.Line(g.DecidedBy), "-"), firstLine(g.Reason)})
 				}
 				p.table(t)

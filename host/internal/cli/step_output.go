@@ -33,6 +33,9 @@ the exact patch; on a terminal it is coloured and made safe. STEP may be an atte
 			if err != nil {
 				return err
 			}
+			if err := s.markSimulated(ctx, c, id); err != nil {
+				return err
+			}
 			if stat || s.g.json {
 				return s.diffStat(ctx, c, id)
 			}
@@ -135,6 +138,9 @@ events as they are. What the executor writes is its claim, not evidence.`,
 			}
 			id, err := find(ctx, c, args[0])
 			if err != nil {
+				return err
+			}
+			if err := s.markSimulated(ctx, c, id); err != nil {
 				return err
 			}
 			return s.logs(ctx, c, id, o)

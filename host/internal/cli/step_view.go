@@ -104,7 +104,7 @@ func (p *page) applied(a api.StepApplied) {
 	if a.Before != "" {
 		from = commit(a.Before) + " -> "
 	}
-	p.line(p.Mark(term.Good)+" branch "+p.strong(a.Branch)+" "+what, from+commit(a.After))
+	p.line(p.Mark(term.Good)+" branch "+p.strong(a.Branch)+" "+what, from+commit(a.After), p.simulated(a.Simulated))
 }
 
 // stepTable lists steps.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 func stage(t *testing.T, simulated bool) *fakeDaemon {
 	d := startFake(t)
 	run, step := sampleRun(), sampleStep("held")
-	step.Attempt, step.GateStates, step.Approvals = sampleAttempt("ended", "succeeded"), sampleGates("pass", "fail", "hold"), []api.Approval{sampleApproval()}
+	step.Attempt, step.GateStates, step.Approvals = sampleAttempt("ended", "succeeded"), sampleGates("pass", "fail", "hold"), []api.Approval{approvalOfStage(simulated)}
 	step.Attempts, step.Simulated, step.Attempt.Simulated = 2, simulated, simulated
 	first := *sampleAttempt("ended", "failed")
 	first.ID, first.Reason, first.Message, first.Simulated = "att_01JD0Q8Z3V6W4T5N2M1K0HGFE0", "crash", "exit code 2", simulated
@@ -26,16 +27,16 @@ func stage(t *testing.T, simulated bool) *fakeDaemon {
 	tree.TreePath = "/state/trees/att_1"
 	d.gives(api.OpAttemptList, api.List[api.Attempt]{Items: []api.Attempt{tree, first}})
 	d.gives(api.OpAttemptGet, tree)
-	d.gives(api.OpGateList, api.List[api.GateState]{Items: step.GateStates})
+	d.gives(api.OpGateList, api.List[api.GateState]{Items: simulatedGates(step.GateStates, simulated)})
 	exit := 1
 	d.gives(api.OpValidationList, api.List[api.Validation]{Items: []api.Validation{{ID: "val_1", AttemptID: attID, Gate: "tests", N: 1,
 		Plugin:  raw(map[string]any{"name": "command", "version": "0.1.0", "digest": "sha256:" + strings.Repeat("cd", 32), "simulated": simulated}),
 		Command: []string{"go", "test", "./..."}, ExitCode: &exit, DurationMS: 1234, Result: "fail", Message: "exit code 1", Tree: "aabbccddee112233",
 		Findings: raw([]map[string]any{{"rule": "test", "severity": "error", "path": "main_test.go", "line": 12, "message": "got 2, want 3"}})}}})
-	d.gives(api.OpApprovalList, api.List[api.Approval]{Items: []api.Approval{sampleApproval()}})
+	d.gives(api.OpApprovalList, api.List[api.Approval]{Items: []api.Approval{approvalOfStage(simulated)}})
 	d.gives(api.OpArtifactList, api.List[api.Artifact]{Items: []api.Artifact{
-		{AttemptID: attID, Name: "diff.patch", Kind: "diff", Digest: "sha256:" + strings.Repeat("ef", 32), Size: 2048},
-		{AttemptID: attID, Name: "stdout.log", Kind: "log", Digest: "sha256:" + strings.Repeat("01", 32), Size: 5 << 20, Truncated: true}}})
+		{AttemptID: attID, Name: "diff.patch", Kind: "diff", Digest: "sha256:" + strings.Repeat("ef", 32), Size: 2048, Simulated: simulated},
+		{AttemptID: attID, Name: "stdout.log", Kind: "log", Digest: "sha256:" + strings.Repeat("01", 32), Size: 5 << 20, Truncated: true, Simulated: simulated}}})
 	d.gives(api.OpArtifactRead, "diff --git a/main.go b/main.go\n--- a/main.go\n+++ b/main.go\n@@ -1 +1 @@\n-old\n+new\n")
 	d.gives(api.OpWorkspaceList, api.List[api.Workspace]{Items: []api.Workspace{{Name: "api", Root: "/src/api", Base: "main", Bases: []string{"main"},
 		Executors: []string{"gofmt"}, Gates: []api.Gate{{Name: "tests"}, {Name: "review", Optional: true}}, Declared: "drawspan.hcl:12"}}})
@@ -44,7 +45,7 @@ func stage(t *testing.T, simulated bool) *fakeDaemon {
 		{Name: "agent", Plugin: "agent", Sandbox: "online", Level: "strict", Simulated: simulated, Locked: true, Declared: "drawspan.hcl:40", Program: sampleProgram()},
 		{Name: "other", Plugin: "agent", Sandbox: "online", Level: "strict", Simulated: simulated, Locked: true, Declared: "drawspan.hcl:45", Program: &api.Program{
 			Name: "other", State: "missing", Detail: "program other is not installed: it is nowhere in PATH", Fix: "install it: npm install -g other, then run: drawspan plugin lock"}}}})
-	d.gives(api.OpExecutorProbe, api.ExecutorProbe{Executor: "agent", Plugin: "agent", Sandbox: "online", Level: "strict", OK: true, Program: sampleProgram(),
+	d.gives(api.OpExecutorProbe, api.ExecutorProbe{Executor: "agent", Plugin: "agent", Sandbox: "online", Simulated: simulated, Level: "strict", OK: true, Program: sampleProgram(),
 		Notes: []string{"version 2.1.0 was not tried with this plugin: it was tested with >=1.0 <2.0"}, TookMS: 123})
 	d.gives(api.OpAuditQuery, api.List[api.Event]{Items: []api.Event{{Pos: "1.7", At: testTime, Kind: "attempt.running", Actor: api.Actor{Kind: "daemon", ID: "inst_1"},
 		RunID: runID, StepID: stepID, AttemptID: attID, Body: raw(map[string]any{"state": "running"})},
@@ -58,9 +59,9 @@ func stage(t *testing.T, simulated bool) *fakeDaemon {
 	d.gives(api.OpBackup, api.BackupReport{Dir: "/backup", Events: 120, Blobs: 9, Bytes: 1 << 20, Head: "1.120"})
 	d.gives(api.OpRunClose, run)
 	d.gives(api.OpRunCancel, run)
-	d.gives(api.OpApprovalDecide, sampleApproval())
-	d.gives(api.OpAttemptRestore, api.AttemptRestored{AttemptID: attID, Dir: "/tmp/look", Commit: "77aa00bb11223344", Files: 12})
-	d.gives(api.OpStepApply, api.StepApplied{StepID: stepID, Branch: "tidy", Before: "3fa9c1d0aa112233", After: "77aa00bb11223344"})
+	d.gives(api.OpApprovalDecide, approvalOfStage(simulated))
+	d.gives(api.OpAttemptRestore, api.AttemptRestored{AttemptID: attID, Dir: "/tmp/look", Commit: "77aa00bb11223344", Files: 12, Simulated: simulated})
+	d.gives(api.OpStepApply, api.StepApplied{StepID: stepID, Branch: "tidy", Before: "3fa9c1d0aa112233", After: "77aa00bb11223344", Simulated: simulated})
 	d.streams[attID] = `{"v":1,"seq":1,"time":"2026-01-02T03:04:05Z","source":"executor","type":"tool.started","data":{"title":"go vet ./..."}}
 {"v":1,"seq":2,"time":"2026-01-02T03:04:06Z","source":"executor","type":"log","data":{"stream":"stdout","text":"one\ntwo\n"}}
 {"v":1,"seq":3,"time":"2026-01-02T03:04:06Z","source":"executor","type":"log","data":{"stream":"stderr","text":"oops\n"}}
@@ -73,6 +74,24 @@ func stage(t *testing.T, simulated bool) *fakeDaemon {
 func sampleProgram() *api.Program {
 	return &api.Program{Name: "agent", State: "ok", Path: "~/.local/bin/agent", Digest: "sha256:" + strings.Repeat("ab", 32), Locked: "sha256:" + strings.Repeat("ab", 32),
 		Interpreter: "/usr/bin/node", Tested: ">=1.0 <2.0", Version: "2.1.0", Login: "ready"}
+}
+
+func simulatedGates(gates []api.GateState, simulated bool) []api.GateState {
+	for i := range gates {
+		gates[i].Simulated = simulated
+	}
+	return gates
+}
+
+func approvalOfStage(simulated bool) api.Approval {
+	a := sampleApproval()
+	a.Simulated = simulated
+	return a
+}
+
+// unmarked are the views that show nothing of what an attempt made.
+var unmarked = []string{
+	"run_ls", "run_open", "run_close", "run_cancel", "audit_query", "audit_verify", "config_show", "config_plan", "config_reload", "workspace_ls", "explain", "gc", "backup",
 }
 
 // reads are the commands that only show something.
@@ -149,13 +168,17 @@ func TestViewsFitATerminal(t *testing.T) {
 
 func TestWhatIsSimulatedSaysSoInEveryView(t *testing.T) {
 	d := stage(t, true)
-	for _, name := range []string{"run_show", "run_tree", "step_ls", "step_show", "attempt_ls", "attempt_ls_path", "attempt_show", "executor_ls", "why_step", "why_run", "gate_explain"} {
+	all := reads()
+	for name, args := range writes() {
+		all[name] = args
+	}
+	for name, args := range all {
 		e := newTerminal(t, d)
-		if code := e.run(t, reads()[name]...); code != 0 {
+		if code := e.run(t, args...); code != 0 {
 			t.Errorf("%s: exit %d: %s", name, code, e.err.String())
 		}
-		if !strings.Contains(e.out.String(), "[simulated]") {
-			t.Errorf("%s does not say that it is simulated:\n%s", name, e.out.String())
+		if said := strings.Contains(e.out.String()+e.err.String(), "[simulated]"); said == slices.Contains(unmarked, name) {
+			t.Errorf("%s: says that it is simulated: %v\n%s%s", name, said, e.out.String(), e.err.String())
 		}
 	}
 	for _, name := range []string{"do", "step wait"} {

@@ -137,7 +137,7 @@ func (d *Daemon) attemptRestore(ctx context.Context, a api.Actor, r api.AttemptR
 		Kind: "attempt.restored", Actor: work.Actor(a), RunID: at.RunID, StepID: at.StepID, AttemptID: at.ID, At: time.Now().UTC(),
 		Body: map[string]any{"dir": r.Dir, "commit": at.Evidence.Commit, "files": files},
 	})
-	return api.AttemptRestored{AttemptID: at.ID, Dir: r.Dir, Commit: at.Evidence.Commit, Files: files}, err
+	return api.AttemptRestored{AttemptID: at.ID, Dir: r.Dir, Commit: at.Evidence.Commit, Files: files, Simulated: at.Simulated}, err
 }
 
 func (d *Daemon) validationList(ctx context.Context, _ api.Actor, r api.ValidationListRequest) (api.List[api.Validation], error) {
@@ -164,11 +164,12 @@ func (d *Daemon) gateList(ctx context.Context, _ api.Actor, r api.GateListReques
 		}
 		id = step.AttemptID
 	}
-	if _, err := d.store.Attempt(ctx, id); err != nil {
+	at, err := d.store.Attempt(ctx, id)
+	if err != nil {
 		return none, err
 	}
 	gates, err := d.store.Gates(ctx, id)
-	return api.List[api.GateState]{Items: mapAll(gates, gateOf)}, err
+	return api.List[api.GateState]{Items: markGates(mapAll(gates, gateOf), at.Simulated)}, err
 }
 
 func (d *Daemon) approvalList(ctx context.Context, _ api.Actor, r api.ApprovalListRequest) (api.List[api.Approval], error) {
@@ -186,6 +187,9 @@ func (d *Daemon) approvalList(ctx context.Context, _ api.Actor, r api.ApprovalLi
 	}
 	page, err := d.store.Approvals(ctx, f)
 	out := listOf(page, approvalOf)
+	if err == nil {
+		err = d.markApprovals(ctx, out.Items)
+	}
 	if r.State == "decided" {
 		kept := out.Items[:0]
 		for _, ap := range out.Items {
@@ -206,15 +210,18 @@ func (d *Daemon) approvalDecide(ctx context.Context, a api.Actor, r api.Approval
 	if err != nil {
 		return api.Approval{}, err
 	}
-	return approvalOf(ap), nil
+	out := []api.Approval{approvalOf(ap)}
+	err = d.markApprovals(ctx, out)
+	return out[0], err
 }
 
 func (d *Daemon) artifactList(ctx context.Context, _ api.Actor, r api.ArtifactListRequest) (api.List[api.Artifact], error) {
-	if _, err := d.attempt(ctx, r.AttemptID); err != nil {
+	at, err := d.attempt(ctx, r.AttemptID)
+	if err != nil {
 		return api.List[api.Artifact]{}, err
 	}
 	rows, err := d.store.Artifacts(ctx, r.AttemptID)
-	return api.List[api.Artifact]{Items: mapAll(rows, artifactOf)}, err
+	return api.List[api.Artifact]{Items: markArtifacts(mapAll(rows, artifactOf), at.Simulated)}, err
 }
 
 // artifactRead verifies the whole artifact before its first byte is sent.
@@ -225,6 +232,10 @@ func (d *Daemon) artifactRead(ctx context.Context, _ api.Actor, r api.ArtifactRe
 	row, err := d.store.Artifact(ctx, r.AttemptID, r.Name)
 	if err != nil {
 		return api.Blob{}, err
+	}
+	if row.Kind == "session" {
+		return api.Blob{}, fault.New(fault.NotAllowed, "%s is the executor's own session; it is kept for a follow-up on this host and not handed out", row.Name).
+			Fix("run: drawspan step followup %s TEXT", row.StepID)
 	}
 	if r.Offset < 0 || r.Limit < 0 || r.Offset > row.Size {
 		return api.Blob{}, fault.New(fault.InvalidRequest, "offset or limit is outside the artifact's %d bytes", row.Size).At("offset")

@@ -160,6 +160,9 @@ func (d *Daemon) stepDetail(ctx context.Context, id string) (api.Step, error) {
 		return api.Step{}, err
 	}
 	out.Approvals = mapAll(approvals.Items, approvalOf)
+	if err := d.markApprovals(ctx, out.Approvals); err != nil {
+		return api.Step{}, err
+	}
 	if step.AttemptID == "" {
 		return out, nil
 	}
@@ -173,7 +176,7 @@ func (d *Daemon) stepDetail(ctx context.Context, id string) (api.Step, error) {
 	if err != nil {
 		return api.Step{}, err
 	}
-	out.GateStates = mapAll(gates, gateOf)
+	out.GateStates = markGates(mapAll(gates, gateOf), at.Simulated)
 	return out, nil
 }
 
@@ -226,7 +229,7 @@ func (d *Daemon) stepApply(ctx context.Context, a api.Actor, r api.StepApplyRequ
 		Kind: "step.applied", Actor: work.Actor(a), RunID: step.RunID, StepID: step.ID, AttemptID: at.ID, At: time.Now().UTC(),
 		Body: map[string]any{"branch": done.Branch, "before": done.Before, "after": done.After, "made": done.Made},
 	})
-	return api.StepApplied{StepID: step.ID, Branch: strings.TrimPrefix(done.Branch, "refs/heads/"), Before: done.Before, After: done.After, Made: done.Made}, err
+	return api.StepApplied{StepID: step.ID, Branch: strings.TrimPrefix(done.Branch, "refs/heads/"), Before: done.Before, After: done.After, Made: done.Made, Simulated: at.Simulated}, err
 }
 
 func (d *Daemon) describe(ctx context.Context, _ api.Actor, _ api.Empty) (api.Instance, error) {

@@ -41,7 +41,7 @@ func (p pluginsPort) probe(ctx context.Context, ex *work.ExecutorDecl) api.Execu
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
-	out := api.ExecutorProbe{Executor: ex.Name, Plugin: ex.Plugin, Sandbox: ex.Sandbox.Name, Program: p.programs.look(ctx, ex), Notes: []string{}}
+	out := api.ExecutorProbe{Executor: ex.Name, Plugin: ex.Plugin, Sandbox: ex.Sandbox.Name, Simulated: ex.Simulated, Program: p.programs.look(ctx, ex), Notes: []string{}}
 	if pr := out.Program; pr != nil && pr.State != programOK {
 		out.Problem, out.Fix = pr.Detail, pr.Fix
 	} else {
