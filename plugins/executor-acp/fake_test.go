@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,6 +45,9 @@ func play(name string) {
 	f := &fake{in: bufio.NewScanner(os.Stdin), out: bufio.NewWriterSize(os.Stdout, 1<<16)}
 	f.in.Buffer(nil, 64<<20)
 	part, ok := parts[name]
+	if !ok {
+		part, ok = hostile[name]
+	}
 	if !ok {
 		panic("no part " + name)
 	}
@@ -302,7 +306,9 @@ var parts = map[string]func(*fake){
 		f.chunk("working")
 		f.out.Flush()
 		io.Copy(io.Discard, os.Stdin)
-		time.Sleep(time.Hour)
+		for {
+			syscall.Pause() //nolint:errcheck // until a signal ends the agent
+		}
 	},
 	"waits for leave": func(f *fake) {
 		m := f.prompted()

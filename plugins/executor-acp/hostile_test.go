@@ -87,12 +87,6 @@ var hostile = map[string]func(*fake){
 	},
 }
 
-func init() { //nolint:gochecknoinits // the test binary plays parts of two files
-	for name, part := range hostile {
-		parts[name] = part
-	}
-}
-
 func (f *fake) longLine(beginning string, n int) {
 	m := f.prompted()
 	f.longAfter(beginning, n)
