@@ -112,6 +112,17 @@ func TestWhatIsNotUnderstoodIsToldRaw(t *testing.T) {
 	}
 }
 
+func TestAMemberOfAnotherTypeDoesNotHideTheEnd(t *testing.T) {
+	r, events := lines(t, `{"type":"result","subtype":"success","api_error_status":"none","modelUsage":[],"result":"fine","session_id":"s"}`)
+	if !r.told || r.claim.Failed || r.claim.Summary != "fine" || types(events) != "turn.ended raw.unparsed" {
+		t.Errorf("claim %+v, told %s", r.claim, types(events))
+	}
+	r, events = lines(t, `{"type":"system","subtype":"init","session_id":"s","tools":"all","claude_code_version":"3.0.0"}`)
+	if r.claim.Version != "3.0.0" || types(events) != "session.started turn.started raw.unparsed" {
+		t.Errorf("claim %+v, told %s", r.claim, types(events))
+	}
+}
+
 func TestTheOrderOfKeysDoesNotMatter(t *testing.T) {
 	a := `{"type":"assistant","message":{"id":"m","content":[{"type":"tool_use","id":"t","name":"Bash","input":{"command":"ls"}}]},"parent_tool_use_id":"p"}`
 	b := `{"parent_tool_use_id":"p","message":{"content":[{"input":{"command":"ls"},"name":"Bash","id":"t","type":"tool_use"}],"id":"m"},"type":"assistant"}`

@@ -83,7 +83,7 @@ func read(t *testing.T, elements ...string) string {
 	return string(data)
 }
 
-func TestTheStepsTextIsNoArgumentAndNoCommand(t *testing.T) {
+func TestF22_TheStepsTextIsNoArgumentAndNoCommand(t *testing.T) {
 	for _, text := range []string{"--yolo; $(touch x)\n'\" größer", "/clear", "-p\x00"} {
 		tree := t.TempDir()
 		r, _ := drive(t, playing("edit"), sdk.Attempt{Instruction: text, Tree: tree}, nil)
@@ -202,7 +202,7 @@ func TestWhatItWantsToDoIsAsked(t *testing.T) {
 	}
 }
 
-func TestQuestionsAreAskedOneByOne(t *testing.T) {
+func TestS80_QuestionsAreAskedAndWhatNobodyAnswersKeepsNobodyWaiting(t *testing.T) {
 	r, h := drive(t, playing("question"), sdk.Attempt{}, func(h *sdktest.Harness, e sdk.Event) {
 		if e.Type != sdk.EventQuestionAsked {
 			return
@@ -277,7 +277,7 @@ func TestAnAgentThatDoesNotListenIsStopped(t *testing.T) {
 	}
 }
 
-func TestF54_HowAnAgentMisbehavesIsSaid(t *testing.T) {
+func TestF56_HowAnAgentMisbehavesIsSaid(t *testing.T) {
 	for part, want := range map[string]struct {
 		failed         bool
 		class, message string
@@ -312,7 +312,7 @@ func TestF54_HowAnAgentMisbehavesIsSaid(t *testing.T) {
 	}
 }
 
-func TestS80_ASessionIsContinued(t *testing.T) {
+func TestASessionIsContinued(t *testing.T) {
 	tree := t.TempDir()
 	first, _ := drive(t, playing("session"), sdk.Attempt{Instruction: "one. ", Tree: tree}, nil)
 	if first.Session != fakeSession || len(first.State) != 1 || first.State[0].Path != "session/"+fakeSession+".jsonl" {

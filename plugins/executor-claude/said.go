@@ -75,7 +75,8 @@ func (r *reader) subagent(n notice, subtype string) bool {
 
 func (r *reader) opened(line []byte) bool {
 	var s started
-	if json.Unmarshal(line, &s) != nil {
+	ok := decode(line, &s)
+	if !ok && s.Session == "" {
 		return false
 	}
 	r.claim.Session, r.claim.Version = agent.ID(s.Session), agent.Clip(s.Version, sdk.MaxName)
@@ -83,8 +84,11 @@ func (r *reader) opened(line []byte) bool {
 		r.SessionStarted(sdk.SessionStarted{NativeID: s.Session, Model: s.Model, Mode: s.Mode, Tools: s.Tools, Dir: s.Dir, Version: s.Version})
 	}
 	r.Event(sdk.EventTurnStarted, "", "", sdk.Turn{})
-	return true
+	return ok
 }
+
+// decode reads what it can: a member of another type than it had is left out, and told by false.
+func decode(line []byte, into any) bool { return json.Unmarshal(line, into) == nil }
 
 func (r *reader) retry(n notice) {
 	class, _ := classOf(n.Error, n.HTTPStatus, "")
@@ -165,7 +169,8 @@ type denial struct {
 
 func (r *reader) result(line []byte) bool {
 	var t terminal
-	if json.Unmarshal(line, &t) != nil {
+	ok := decode(line, &t)
+	if !ok && t.Subtype == "" {
 		return false
 	}
 	r.told = true
@@ -182,7 +187,7 @@ func (r *reader) result(line []byte) bool {
 		status += " " + t.Reason
 	}
 	r.Event(sdk.EventTurnEnded, "", "", sdk.Turn{Status: agent.Clip(status, sdk.MaxName)})
-	return true
+	return ok
 }
 
 // outcome is what the terminal record claims.

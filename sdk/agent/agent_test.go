@@ -142,7 +142,7 @@ func TestRawBytesAreToldFirstAndLinesMayHoldAnything(t *testing.T) {
 	}
 }
 
-func TestALineOfHundredMegabytesCostsWhatWasAllowed(t *testing.T) {
+func TestF56_ALineOfHundredMegabytesCostsWhatWasAllowed(t *testing.T) {
 	var h heard
 	on := h.handler()
 	on.Emit = func(context.Context, sdk.Event) error { return nil }
@@ -283,7 +283,7 @@ func TestAProgramIsAskedForItsVersion(t *testing.T) {
 	}
 }
 
-func TestAnAgentGetsItsOwnVendorsVariablesOnly(t *testing.T) {
+func TestF56_AnAgentGetsItsOwnVendorsVariablesOnly(t *testing.T) {
 	base := []string{"PATH=/bin", "PLUGIN_X=1", "DRAWSPAN_PLUGIN=c", "CLAUDECODE=1", "ANTHROPIC_API_KEY=k", "OPENAI_API_KEY=o", "codex_home=/x", "HOME=/old"}
 	got := agent.Environ(base, []string{"ANTHROPIC_"}, map[string]string{"HOME": "/new", "CODEX_HOME": "/mine"})
 	if want := []string{"PATH=/bin", "ANTHROPIC_API_KEY=k", "CODEX_HOME=/mine", "HOME=/new"}; !reflect.DeepEqual(got, want) {
@@ -310,7 +310,7 @@ func TestErrorsHaveAClass(t *testing.T) {
 	}
 }
 
-func TestS80_AnExitWithoutATerminalRecordIsNeverASuccess(t *testing.T) {
+func TestF56_AnExitWithoutATerminalRecordAndADeathBySignalAreNoSuccess(t *testing.T) {
 	ended := sdk.Result{StopReason: "end_turn"}
 	for name, c := range map[string]struct {
 		claim  sdk.Result
