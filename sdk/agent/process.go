@@ -17,8 +17,9 @@ import (
 const (
 	// DefaultMaxLine is how much of one line is kept where Command.MaxLine is 0.
 	DefaultMaxLine = 4 << 20
-	// CancelGrace is how long Await lets a program end by its protocol's own cancellation, and how long a
-	// program that has told its last record may take to exit.
+	// CancelGrace is how long Await lets a program end by its protocol's own cancellation, and how long one
+	// that has told its terminal record may take to exit. The host gives a plugin longer than this and
+	// both signals take.
 	CancelGrace = 3 * time.Second
 
 	defaultGrace = 500 * time.Millisecond
@@ -142,21 +143,14 @@ func (p *Process) Wait() (tool.Result, error) {
 // Await waits for the end of a conversation and then of the program. The caller closes told when the
 // program has told its terminal record: its input is closed then, and it has CancelGrace to exit before it
 // is stopped. When ctx ends first, cancel asks for the end by the protocol, and the program has
-// CancelGrace to tell its terminal record.
+// CancelGrace for both, its terminal record and its exit.
 func (p *Process) Await(ctx context.Context, told <-chan struct{}, cancel func()) (tool.Result, error) {
 	select {
 	case <-told:
 	case <-p.done:
 	case <-ctx.Done():
 		cancel()
-		grace := time.NewTimer(CancelGrace)
-		defer grace.Stop()
-		select {
-		case <-told:
-		case <-p.done:
-		case <-grace.C:
-			p.Stop()
-		}
+		return p.endWithin(CancelGrace, told)
 	}
 	return p.End()
 }
@@ -164,14 +158,24 @@ func (p *Process) Await(ctx context.Context, told <-chan struct{}, cancel func()
 // End closes the program's input and waits for its exit; after CancelGrace it is stopped.
 func (p *Process) End() (tool.Result, error) {
 	p.CloseInput()
-	grace := time.NewTimer(CancelGrace)
-	defer grace.Stop()
-	select {
-	case <-p.done:
-	case <-grace.C:
-		p.Stop()
+	return p.endWithin(CancelGrace, nil)
+}
+
+// endWithin stops the program when its time is over. Its input is closed when it has told its last.
+func (p *Process) endWithin(grace time.Duration, told <-chan struct{}) (tool.Result, error) {
+	over := time.NewTimer(grace)
+	defer over.Stop()
+	for {
+		select {
+		case <-told:
+			p.CloseInput()
+			told = nil
+		case <-over.C:
+			p.Stop()
+		case <-p.done:
+			return p.Wait()
+		}
 	}
-	return p.Wait()
 }
 
 // Stderr is the end of what the program said on standard error, valid UTF-8.
