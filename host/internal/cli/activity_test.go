@@ -19,7 +19,7 @@ func TestWhatAnAgentDoesIsSaidInAFewWords(t *testing.T) {
 		`{"type":"permission.resolved","data":{"decision":"expired","state":"denied","decided_by":"deadline"}}`:                   "expired by deadline",
 		`{"type":"question.asked","data":{"text":"which one?"}}`:                                                                  "asks: which one?",
 		`{"type":"question.answered","data":{"state":"answered","decided_by":"operator"}}`:                                        "question answered by operator",
-		`{"type":"error","data":{"class":"auth","message":"no key"}}`:                                                             "error: auth  no key",
+		`{"type":"error","data":{"class":"auth","message":"no key"}}`:                                                             "error: auth no key",
 		`{"type":"session.started","data":{"model":"m-1"}}`:                                                                       "session started  m-1",
 		`{"type":"raw.unparsed","data":{"text":"???"}}`:                                                                           "not understood: ???",
 		`{"type":"turn.started","data":{}}`:                                                                                       "",
