@@ -31,7 +31,8 @@ func commands() map[string]command {
 		"onedoc": cmdOneDoc, "http": cmdHTTP, "await": cmdAwait, "awaitlog": cmdAwaitLog, "ledger": cmdLedger, "resume": cmdResume,
 		"flip": cmdFlip, "alter": cmdAlter, "noprocess": cmdNoProcess, "process": cmdProcess, "private": cmdPrivate,
 		"mode": cmdMode, "fill": cmdFill, "warm": cmdWarm, "locked": cmdLocked,
-		"buildhello": cmdBuildHello, "driver": cmdDriver, "far": cmdFar, "typed": cmdTyped, "fixture": cmdFixture, "fillin": cmdFillIn, "upstream": cmdUpstream,
+		"buildhello": cmdBuildHello, "buildleaker": cmdBuildLeaker, "canaries": cmdCanaries, "driver": cmdDriver, "upstream": cmdUpstream,
+		"far": cmdFar, "typed": cmdTyped, "fixture": cmdFixture, "fillin": cmdFillIn,
 	}
 }
 
@@ -240,6 +241,15 @@ func cmdBuildHello(ts *testscript.TestScript, _ bool, args []string) {
 	program, err := hello()
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), program, 0o755))
+}
+
+// cmdBuildLeaker is: buildleaker FILE... The files become the program of host/e2e/leaker.
+func cmdBuildLeaker(ts *testscript.TestScript, _ bool, args []string) {
+	program, err := leaker()
+	ts.Check(err)
+	for _, name := range args {
+		ts.Check(os.WriteFile(ts.MkAbs(name), program, 0o755))
+	}
 }
 
 // cmdDriver is: driver FILE [VERSION]. The file becomes the program of host/e2e/driver, which says that it is

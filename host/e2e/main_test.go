@@ -84,19 +84,14 @@ func furnish(base string) error {
 	if err := os.CopyFS(filepath.Join(base, "drawspan"), os.DirFS(built)); err != nil {
 		return err
 	}
-	example, err := hello()
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(base, helloName), example, 0o755); err != nil {
-		return err
-	}
-	driver, err := driver()
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(base, driverName), driver, 0o755); err != nil {
-		return err
+	for name, program := range map[string]func() ([]byte, error){helloName: hello, driverName: driver, leakerName: leaker} {
+		text, err := program()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(base, name), text, 0o755); err != nil {
+			return err
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -154,47 +149,39 @@ var programs = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// helloName is the example's program in the directory that the root half leaves.
-const helloName = "drawspan-executor-hello"
+// The programs that scripts need beside the built ones, by their names in what the root half leaves.
+const (
+	helloName  = "drawspan-executor-hello"
+	driverName = "driver"
+	leakerName = "leaker"
+)
 
 // hello is the program of examples/executor-hello, built in its own module as its reader would.
-var hello = sync.OnceValues(func() ([]byte, error) {
+var hello = sync.OnceValues(func() ([]byte, error) { return extra(helloName, "examples/executor-hello") })
+
+// driver and leaker are the programs of the directories below this one.
+var (
+	driver = sync.OnceValues(func() ([]byte, error) { return extra(driverName, "host/e2e/driver") })
+	leaker = sync.OnceValues(func() ([]byte, error) { return extra(leakerName, "host/e2e/leaker") })
+)
+
+// extra builds a program from its directory, unless that was done before.
+func extra(name, source string) ([]byte, error) {
 	if base := os.Getenv(builtHere); base != "" {
-		return os.ReadFile(filepath.Join(base, helloName))
+		return os.ReadFile(filepath.Join(base, name))
 	}
-	dir, err := os.MkdirTemp("", "hello")
+	dir, err := os.MkdirTemp("", name)
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, helloName), ".")
-	cmd.Dir, cmd.Env = filepath.Join(root(), "examples", "executor-hello"), append(os.Environ(), "CGO_ENABLED=0")
+	cmd := exec.Command("go", "build", "-trimpath", "-tags=grpcnotrace", "-o", filepath.Join(dir, name), ".")
+	cmd.Dir, cmd.Env = filepath.Join(root(), source), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the example's executor: %w\n%s", err, out)
+		return nil, fmt.Errorf("build %s: %w\n%s", source, err, out)
 	}
-	return os.ReadFile(filepath.Join(dir, helloName))
-})
-
-// driverName is the program of host/e2e/driver in the directory that the root half leaves.
-const driverName = "driver"
-
-// driver is the program of host/e2e/driver.
-var driver = sync.OnceValues(func() ([]byte, error) {
-	if base := os.Getenv(builtHere); base != "" {
-		return os.ReadFile(filepath.Join(base, driverName))
-	}
-	dir, err := os.MkdirTemp("", "driver")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-trimpath", "-tags=grpcnotrace", "-o", filepath.Join(dir, driverName), "./driver")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the driver: %w\n%s", err, out)
-	}
-	return os.ReadFile(filepath.Join(dir, driverName))
-})
+	return os.ReadFile(filepath.Join(dir, name))
+}
 
 // sweep removes programs that were built here.
 func sweep() {

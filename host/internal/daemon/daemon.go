@@ -199,7 +199,7 @@ func (d *Daemon) openPlugins(_ context.Context, l *loaded) error {
 	var err error
 	d.loader, err = loader.New(loader.Options{
 		Dirs: PluginDirs(l.cfg, d.opt.Libexec), RunDir: filepath.Join(l.cfg.Daemon.StateDir, "run", "plugins"), Launch: loader.Sandboxed(d.sandbox),
-		Version: d.opt.Version, Log: d.log.Named("plugin"),
+		Version: d.opt.Version, Log: d.log.Named("plugin"), Mask: d.vault,
 	})
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func (d *Daemon) openPlugins(_ context.Context, l *loaded) error {
 
 func (d *Daemon) openDispatch(ctx context.Context, l *loaded) error {
 	d.dispatch = dispatch.New(dispatch.Options{
-		Record: recordPort{d.store}, Trees: d.trees, Plugins: d.pluginsPort(), Artifacts: artifactsPort{d.artifacts, d.vault}, Journals: d.journals,
+		Record: recordPort{d.store, d.vault}, Trees: d.trees, Plugins: d.pluginsPort(), Artifacts: artifactsPort{d.artifacts, d.vault}, Journals: d.journals,
 		Policy: l.policy, Version: d.opt.Version, Now: time.Now, Wake: d.bus.Wake, Log: d.log.Named("dispatch"),
 		ShutdownGrace: l.cfg.Daemon.ShutdownGrace,
 	})
@@ -247,7 +247,7 @@ func widened(actor work.Actor, at time.Time, all []work.Widening) []work.Mutatio
 
 // record writes facts.
 func (d *Daemon) record(ctx context.Context, facts ...work.Mutation) error {
-	_, err := d.store.Apply(ctx, facts...)
+	_, err := d.store.Apply(ctx, d.vault.mutations(facts)...)
 	return err
 }
 

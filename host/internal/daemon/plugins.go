@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -85,7 +86,7 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 		<-i.Done()
 		out.end()
 	}()
-	return pluginPort{i, p.vault, out, driven}, nil
+	return pluginPort{i, p.vault, out, driven, &aliases{}}, nil
 }
 
 // pluginPort is one started plugin.
@@ -94,6 +95,38 @@ type pluginPort struct {
 	vault  *vault
 	ways   ways
 	driven *driven // nil where it drives no program
+	items  *aliases
+}
+
+// aliases are the ids of a plugin's questions that masking changed: the answer goes to the plugin's own.
+type aliases struct {
+	mu  sync.Mutex
+	own map[string]string
+}
+
+const maxAliases = 1000
+
+func (a *aliases) remember(masked, own string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.own == nil || len(a.own) >= maxAliases {
+		a.own = map[string]string{}
+	}
+	a.own[masked] = own
+}
+
+func (a *aliases) resolve(masked string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if own, ok := a.own[masked]; ok {
+		return own
+	}
+	return masked
+}
+
+// Input answers a question under the id that the plugin knows.
+func (p pluginPort) Input(ctx context.Context, item string, answer sdk.Answer, decision sdk.Decision) error {
+	return p.Instance.Input(ctx, p.items.resolve(item), answer, decision)
 }
 
 // Unchanged looks again at the program that was driven.
@@ -102,7 +135,7 @@ func (p pluginPort) Unchanged(ctx context.Context) error { return p.driven.uncha
 // Identity masks what the plugin said of itself: it had its credentials when it was asked.
 func (p pluginPort) Identity() work.PluginIdentity {
 	id := p.Instance.Identity()
-	id.Version = p.vault.text(id.Version)
+	id.Version = p.vault.Text(id.Version)
 	return id
 }
 
@@ -124,22 +157,26 @@ func (p pluginPort) Execute(ctx context.Context, a sdk.Attempt, sink func(contex
 	a.Gateway = p.ways.model.given()
 	result, err := p.Instance.Execute(ctx, a, func(ctx context.Context, e sdk.Event) error {
 		if len(e.Data) > 0 {
-			e.Data = p.vault.Mask(e.Data)
+			e.Data = p.vault.JSON(e.Data)
 		}
-		e.ItemID, e.Parent = p.vault.text(e.ItemID), p.vault.text(e.Parent)
+		own := e.ItemID
+		e.ItemID, e.Parent = p.vault.Text(own), p.vault.Text(e.Parent)
+		if e.ItemID != own {
+			p.items.remember(e.ItemID, own)
+		}
 		return sink(ctx, e)
 	})
-	result.Summary, result.Message = p.vault.text(result.Summary), p.vault.text(result.Message)
-	result.Class, result.Signal, result.StopReason = p.vault.text(result.Class), p.vault.text(result.Signal), p.vault.text(result.StopReason)
-	result.Session, result.Version = p.vault.text(result.Session), p.vault.text(result.Version)
+	result.Summary, result.Message = p.vault.Text(result.Summary), p.vault.Text(result.Message)
+	result.Class, result.Signal, result.StopReason = p.vault.Text(result.Class), p.vault.Text(result.Signal), p.vault.Text(result.StopReason)
+	result.Session, result.Version = p.vault.Text(result.Session), p.vault.Text(result.Version)
 	if u := result.Usage; u != nil {
 		masked := *u
-		masked.Currency, masked.Model = p.vault.text(u.Currency), p.vault.text(u.Model)
+		masked.Currency, masked.Model = p.vault.Text(u.Currency), p.vault.Text(u.Model)
 		result.Usage = &masked
 	}
 	result.State = slices.Clone(result.State)
 	for i, f := range result.State { // each for itself: what they become together is encoded
-		result.State[i] = sdk.StateFile{Path: p.vault.text(f.Path), Data: p.vault.Mask(f.Data)}
+		result.State[i] = sdk.StateFile{Path: p.vault.Text(f.Path), Data: p.vault.JSON(f.Data)}
 	}
 	return result, p.vault.conceal(err)
 }
@@ -179,7 +216,7 @@ func (p pieces) Write(b []byte) (int, error) {
 }
 
 func (p pluginPort) masked(v sdk.Verdict) sdk.Verdict {
-	text := p.vault.text
+	text := p.vault.Text
 	v.Message = text(v.Message)
 	v.Findings = slices.Clone(v.Findings)
 	for i, f := range v.Findings {

@@ -102,8 +102,8 @@ func (p pluginsPort) answer(ctx context.Context, ex *work.ExecutorDecl) (level s
 	if found, err = port.Instance.Probe(ctx, gatewayOf(ex)); err != nil {
 		return port.Level(), sdk.Probe{}, p.vault.conceal(err)
 	}
-	found.Version = p.vault.text(found.Version)
-	found.Notes = mapAll(found.Notes, p.vault.text)
+	found.Version = p.vault.Text(found.Version)
+	found.Notes = mapAll(found.Notes, p.vault.Text)
 	if port.driven != nil {
 		p.programs.remember(ex.Name, port.driven.found, found)
 	}

@@ -10,11 +10,14 @@ import (
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
-// recordPort joins the store to the dispatcher.
-type recordPort struct{ *store.Store }
+// recordPort joins the store to the dispatcher. The values of credentials do not get through.
+type recordPort struct {
+	*store.Store
+	vault *vault
+}
 
 func (p recordPort) Apply(ctx context.Context, m ...work.Mutation) error {
-	_, err := p.Store.Apply(ctx, m...)
+	_, err := p.Store.Apply(ctx, p.vault.mutations(m)...)
 	return err
 }
 

@@ -70,17 +70,18 @@ func (v *vault) learn(secrets []redact.Secret) error {
 	return nil
 }
 
-// Mask hides what is known, and what looks like a secret.
-func (v *vault) Mask(p []byte) []byte { return v.masks.Load().all.Mask(p) }
+// JSON hides what is known, and what looks like a secret, in a JSON text or a line of a log: what is quoted
+// in it is read before it is searched.
+func (v *vault) JSON(p []byte) []byte { return v.masks.Load().all.JSON(p) }
 
-// Stream is Mask for a stream: it knows the values of now.
+// Stream is JSON for a stream of bytes: it knows the values of now.
 func (v *vault) Stream(dst io.Writer) io.WriteCloser { return v.masks.Load().all.Stream(dst) }
 
 // exactly hides the known values in a stream, and nothing else.
 func (v *vault) exactly(dst io.Writer) io.WriteCloser { return v.masks.Load().exact.Stream(dst) }
 
-// text is Mask for text.
-func (v *vault) text(s string) string { return v.masks.Load().all.String(s) }
+// Text is the same for text.
+func (v *vault) Text(s string) string { return v.masks.Load().all.String(s) }
 
 // lines masks each write by itself, with what is known by then.
 func (v *vault) lines(dst io.Writer) io.Writer { return maskedLines{v, dst} }
@@ -92,7 +93,7 @@ type maskedLines struct {
 
 // Write counts the bytes of p, whatever became of them.
 func (l maskedLines) Write(p []byte) (int, error) {
-	if _, err := l.dst.Write(l.vault.Mask(p)); err != nil {
+	if _, err := l.dst.Write(l.vault.JSON(p)); err != nil {
 		return 0, fmt.Errorf("write masked line: %w", err)
 	}
 	return len(p), nil
@@ -104,7 +105,7 @@ func (v *vault) conceal(err error) error {
 	if !errors.As(err, &f) {
 		return err
 	}
-	message, where, hint := v.text(f.Message), v.text(f.Where), v.text(f.Hint)
+	message, where, hint := v.Text(f.Message), v.Text(f.Where), v.Text(f.Hint)
 	if message == f.Message && where == f.Where && hint == f.Hint {
 		return err
 	}

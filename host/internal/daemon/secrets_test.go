@@ -126,7 +126,7 @@ func TestCredentialsAreReadForEachLaunch(t *testing.T) {
 		}
 	}
 	// A value that was in force once is masked as long as the daemon knows it.
-	if got := v.text("first-value second-value third-value"); strings.Contains(got, "-value") {
+	if got := v.Text("first-value second-value third-value"); strings.Contains(got, "-value") {
 		t.Errorf("masked as %q", got)
 	}
 }
@@ -140,7 +140,7 @@ func TestVaultForgetsTheOldestValuesFirst(t *testing.T) {
 	if err := errors.Join(v.learn(values[:maxKnown]), v.learn(values[maxKnown:])); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := v.text("value-0000-x value-0001-x"), "value-0000-x [redacted:k]"; got != want {
+	if got, want := v.Text("value-0000-x value-0001-x"), "value-0000-x [redacted:k]"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

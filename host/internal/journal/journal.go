@@ -31,10 +31,10 @@ const (
 )
 
 // Masker hides secrets. Stream masks what is written to it before it reaches dst and holds back at most
-// the tail that could be the beginning of a secret, until Close; Mask does so for a whole value.
+// the tail that could be the beginning of a secret, until Close; JSON does so for a whole JSON text.
 type Masker interface {
 	Stream(dst io.Writer) io.WriteCloser
-	Mask(p []byte) []byte
+	JSON(p []byte) []byte
 }
 
 // Options of a journal.
@@ -123,7 +123,7 @@ func (j *Journal) put(source string, e sdk.Event) error {
 	}
 	data := e.Data
 	if len(data) > 0 {
-		data = j.opt.Mask.Mask(data)
+		data = j.opt.Mask.JSON(data)
 		if !json.Valid(data) {
 			quoted, err := json.Marshal(string(data))
 			if err != nil {

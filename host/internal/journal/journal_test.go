@@ -25,12 +25,12 @@ type heldStream struct {
 
 func (h *heldStream) Write(p []byte) (int, error) { return h.buf.Write(p) }
 func (h *heldStream) Close() error {
-	_, err := h.dst.Write(xMasker{}.Mask(h.buf.Bytes()))
+	_, err := h.dst.Write(xMasker{}.JSON(h.buf.Bytes()))
 	return err
 }
 
 func (xMasker) Stream(dst io.Writer) io.WriteCloser { return &heldStream{dst: dst} }
-func (xMasker) Mask(p []byte) []byte                { return bytes.ReplaceAll(p, []byte("secret"), []byte("[x]")) }
+func (xMasker) JSON(p []byte) []byte                { return bytes.ReplaceAll(p, []byte("secret"), []byte("[x]")) }
 
 func newJournal(t *testing.T, limit int64) *Journal {
 	t.Helper()

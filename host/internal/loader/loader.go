@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,9 +28,18 @@ type Options struct {
 	Launch  Launcher
 	Version string // the daemon's
 	Log     hclog.Logger
+	// Mask hides secrets in what plugins write to standard output and error, before any of it is cut or
+	// kept; nil hides nothing.
+	Mask Masker
 	// DescribePolicy confines a plugin that is only asked what it is; nil means strict where the machine can, with nothing.
 	DescribePolicy *work.SandboxPolicy
 	Times          Times
+}
+
+// Masker hides secrets, in a stream and in a text.
+type Masker interface {
+	Stream(dst io.Writer) io.WriteCloser
+	Text(s string) string
 }
 
 // Times bound what a plugin may take; zero values mean the defaults.

@@ -36,8 +36,8 @@ func (l *Loader) bring(ctx context.Context, launch Launch, s *seal, entry plugin
 	room := &room{secret: wire.NewSecret()}
 	log := l.log.With("plugin", launch.program(), "version", entry.Version, "attempt", launch.AttemptID)
 	r := &confinedRunner{
-		loader: l, launch: launch, seal: s, room: room, handshake: newHandshake(),
-		stderr: &tailLog{log: log, ended: make(chan struct{})},
+		loader: l, launch: launch, seal: s, room: room, handshake: newHandshake(l.opts.Mask),
+		stderr: &tailLog{log: log, mask: l.opts.Mask, ended: make(chan struct{})},
 		caller: func() error { return context.Cause(ctx) },
 		link:   newLink(),
 	}

@@ -28,6 +28,7 @@ const (
 
 // handshake reads a plugin's standard output: its first line, judged, for go-plugin; the rest away.
 type handshake struct {
+	mask Masker // nil for none
 	// named is told the network and address of a line that is in order, before go-plugin sees it.
 	named func(network, address string) *StartError
 
@@ -39,9 +40,9 @@ type handshake struct {
 	closed  bool // standard output ended before a line came
 }
 
-func newHandshake() *handshake {
+func newHandshake(mask Masker) *handshake {
 	r, w := io.Pipe()
-	return &handshake{forward: w, reader: r}
+	return &handshake{mask: mask, forward: w, reader: r}
 }
 
 // run reads until the end of the pipe.
@@ -56,6 +57,9 @@ func (h *handshake) run(stdout io.Reader) {
 		h.mu.Unlock()
 	default:
 		canonical, failure := judgeHandshake(line)
+		if failure != nil { // its words are the plugin's
+			_, failure = judgeHandshake(words(h.mask, line))
+		}
 		if failure == nil {
 			parts := strings.Split(canonical, "|")
 			failure = h.named(parts[2], parts[3])
@@ -112,6 +116,7 @@ func judgeHandshake(line string) (canonical string, failure *StartError) {
 // bounded rate.
 type tailLog struct {
 	log   hclog.Logger
+	mask  Masker        // nil for none
 	ended chan struct{} // closed when the pipe has been read
 
 	mu   sync.Mutex
@@ -146,7 +151,7 @@ func (t *tailLog) keep(p []byte) {
 // run reads until the end of the pipe.
 func (t *tailLog) run(stderr io.Reader) {
 	defer close(t.ended)
-	in := bufio.NewReaderSize(stderr, maxLogLine)
+	in := bufio.NewReaderSize(masked(t.mask, stderr), maxLogLine)
 	rate := bucket{tokens: logBurst, last: time.Now()}
 	rest := false // of a line that is longer than the buffer
 	for {
@@ -170,6 +175,29 @@ func (t *tailLog) run(stderr io.Reader) {
 	}
 }
 
+// masked reads a stream without its secrets.
+func masked(m Masker, from io.Reader) io.Reader {
+	if m == nil {
+		return from
+	}
+	r, w := io.Pipe()
+	go func() {
+		to := m.Stream(w)
+		io.Copy(to, from) //nolint:errcheck // the end of a pipe, whatever it is
+		to.Close()        //nolint:errcheck // as above
+		w.Close()         //nolint:errcheck // as above
+	}()
+	return r
+}
+
+// words are a plugin's own, without the secrets in them.
+func words(m Masker, s string) string {
+	if m == nil {
+		return s
+	}
+	return m.Text(s)
+}
+
 // line logs one line: with its own level where it is one of hclog's JSON lines, as debug elsewhere.
 func (t *tailLog) line(raw []byte) {
 	var fields map[string]any
@@ -183,13 +211,13 @@ func (t *tailLog) line(raw []byte) {
 		if strings.HasPrefix(key, "@") || len(extra) >= 32 {
 			continue
 		}
-		extra = append(extra, "plugin."+printable(key, 64), printable(fmt.Sprint(value), 512))
+		extra = append(extra, "plugin."+printable(words(t.mask, key), 64), printable(words(t.mask, fmt.Sprint(value)), 512))
 	}
 	at := hclog.LevelFromString(level)
 	if at == hclog.NoLevel {
 		at = hclog.Debug
 	}
-	t.log.Log(at, printable(message, maxLogLine), extra...)
+	t.log.Log(at, printable(words(t.mask, message), maxLogLine), extra...)
 }
 
 // bucket is a token bucket.

@@ -1,7 +1,7 @@
 // Package redact masks secrets in streams of bytes before they are stored, shown or sent.
 //
 // Guarantees: the exact values it was given are masked in their raw, base64, URL, JSON and hex forms,
-// however the stream was cut into writes; so are tokens of well-known shapes and private key blocks.
+// however the stream was cut into writes, and so is what the end of a text leaves of them; so are tokens of well-known shapes and private key blocks.
 // What is masked depends on the bytes alone, never on how they arrived. Memory is bounded, and only
 // bytes that could be the beginning of a secret are held back.
 //
@@ -18,7 +18,7 @@ import (
 )
 
 // rulesVersion is part of the digest; it grows whenever what is masked changes.
-const rulesVersion = "drawspan-redact/1"
+const rulesVersion = "drawspan-redact/2"
 
 // Bounds of a secret's length in bytes. A shorter value would mask ordinary text; a longer one would
 // need an unbounded window.
@@ -26,6 +26,10 @@ const (
 	MinSecret = 4
 	MaxSecret = 16 << 10
 )
+
+// minCut is from how many bytes on the beginning of a secret is masked at the end of a text, which somebody
+// cut there. Less than that is taken for chance.
+const minCut = 8
 
 // Secret is a value to mask and the name to show in its place.
 type Secret struct {
@@ -105,7 +109,14 @@ func (r *Redactor) Mask(p []byte) []byte {
 }
 
 // String is s with every secret masked.
-func (r *Redactor) String(s string) string { return string(r.Mask([]byte(s))) }
+func (r *Redactor) String(s string) string {
+	for i := 0; i+1 < len(s); i++ {
+		if r.starting(s[i], s[i+1]) {
+			return string(r.Mask([]byte(s)))
+		}
+	}
+	return s // nothing begins in it
+}
 
 func (s Secret) check() error {
 	if s.Name == "" || len(s.Name) > 64 {

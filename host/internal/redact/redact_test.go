@@ -96,8 +96,12 @@ func TestTokensOfKnownShapesAreMasked(t *testing.T) {
 		"gitlab-token":  "glpat-" + run(20),
 		"npm-token":     "npm_" + run(36),
 		"slack-token":   "xoxb-" + run(12) + "-" + run(24),
-		"jwt":           "eyJ" + run(30) + ".eyJ" + run(90) + "." + run(43),
-		"private-key":   "-----BEGIN OPENSSH PRIVATE KEY-----\n" + strings.Repeat(run(70)+"\n", 30) + "-----END OPENSSH PRIVATE KEY-----",
+		"google-secret": "GOCSPX-" + run(28), "google-token": "ya29." + run(60), "groq-key": "gsk_" + run(52), "xai-key": "xai-" + run(80),
+		"huggingface-token": "hf_" + run(34), "replicate-token": "r8_" + run(37), "perplexity-key": "pplx-" + run(48),
+		"stripe-key": "sk_live_" + run(24), "sendgrid-key": "SG." + run(22) + "." + run(43), "digitalocean-token": "dop_v1_" + run(64),
+		"pypi-token":  "pypi-AgEIcHlwaS5vcmc" + run(150),
+		"jwt":         "eyJ" + run(30) + ".eyJ" + run(90) + "." + run(43),
+		"private-key": "-----BEGIN OPENSSH PRIVATE KEY-----\n" + strings.Repeat(run(70)+"\n", 30) + "-----END OPENSSH PRIVATE KEY-----",
 	}
 	for name, token := range tokens {
 		want := "key=[redacted:" + name + "];\n"
@@ -116,6 +120,9 @@ func TestOrdinaryTextIsLeftAlone(t *testing.T) {
 		"", "s", "sk-", "a task-force-of-more-than-twenty-letters met", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
 		"eyJhbGciOi is not a token", "XAKIA0123456789ABCDEF in a word", "ghp_short", "-----BEGIN ", "\xff\xfe\x00 bytes",
 		"p@ss/wörd \"quoted\" +&<tag>\\ 7Zk8",
+		"gsk_short hf_model r8_x xai-org/grok SG.1 ya29. pplx-online GOCSPX- sk_live_ sk_test_mode dop_v1_", "MSG." + strings.Repeat("a1B2", 20),
+		"shelf_" + strings.Repeat("a1B2", 20), "the branch maxai-" + strings.Repeat("abcd", 20), "pypi-AgEIcHlwaS5vcmc is how they begin",
+		"func hf_" + strings.Repeat("a", 29) + "()",
 	} {
 		if got := r.String(text); got != text {
 			t.Errorf("String(%q) = %q", text, got)
@@ -132,7 +139,7 @@ func TestOverlappingSecretsLeaveNoRemainder(t *testing.T) {
 		{"<abcdef-1234-uvwxyz>", "<[redacted:a]>"},
 		{"<abcdabcd>", "<[redacted:c][redacted:c]>"},
 		{"<abcdef>", "<[redacted:c]ef>"},
-		{"<abcdef-123", "<[redacted:c]ef-123"},
+		{"<abcdef-123", "<[redacted:a]"}, // its end was cut off
 	}
 	for _, c := range cases {
 		if got := r.String(c.in); got != c.want {
@@ -310,4 +317,60 @@ func BenchmarkStream(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestWhatACutLeavesAtTheEndIsMasked(t *testing.T) {
+	r := mustNew(t, Secret{"db", "hunter2-hunter2"})
+	for in, want := range map[string]string{
+		"key=hunter2-h": "key=[redacted:db]", "key=hunter2-": "key=[redacted:db]", "key=hunter2": "key=hunter2", "hunter2-h or so": "hunter2-h or so",
+	} {
+		if got := r.String(in); got != want {
+			t.Errorf("String(%q) = %q, want %q", in, got, want)
+		}
+		if got := throughStream(t, r, in, 3); got != want {
+			t.Errorf("stream of %q = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestStringsOfJSONAreReadBeforeTheyAreSearched(t *testing.T) {
+	r := mustNew(t, Secret{"db", canary})
+	once, err := json.Marshal(canary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{canary, url.PathEscape(canary), string(once), fmt.Sprintf("%q", canary), base64.StdEncoding.EncodeToString([]byte(canary))} {
+		nested := map[string]any{"a": []any{1.5, true, nil, text}, "x " + text: "k", "plain": "\u00e9\n"}
+		for depth := range 4 { // a log line in a tool's output in an event in a message
+			raw, err := json.Marshal(nested)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := r.JSON(raw)
+			if !json.Valid(got) || bytes.Contains(got, []byte("7Zk9")) || bytes.Contains(got, []byte("rd%20%22quoted")) || !bytes.Contains(got, []byte("[redacted:db]")) {
+				t.Errorf("depth %d of %q: %s", depth, text, got)
+			}
+			nested = map[string]any{"text": string(raw)}
+		}
+	}
+	for _, text := range []string{"", `{"a":"\u00e9\n"}`, `"`, `"\`, `{"a": "b`, `[1,2]`, "\"\\u00\"", "{\"a\":\"\xff\"}"} {
+		if got := string(r.JSON([]byte(text))); got != text {
+			t.Errorf("JSON(%q) = %q", text, got)
+		}
+	}
+}
+
+func FuzzJSONStaysJSON(f *testing.F) {
+	f.Add([]byte(`{"a":"hunter2-hunter2","b":["\u0068unter2-hunter2",1]}`))
+	f.Add([]byte(`"\"hunter2-hunter2\""`))
+	r := mustNew(f, Secret{"db", "hunter2-hunter2"})
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got := r.JSON(text)
+		if json.Valid(text) && !json.Valid(got) {
+			t.Errorf("JSON(%q) = %q", text, got)
+		}
+		if bytes.Contains(got, []byte("hunter2-hunter2")) {
+			t.Errorf("secret survived: %q", got)
+		}
+	})
 }

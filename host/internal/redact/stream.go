@@ -123,8 +123,12 @@ func (s *scan) cover(n int, tail charset) {
 func (r *Redactor) needle(data []byte, final bool) (n int, mask string, more bool) {
 	for _, nd := range r.needles[uint16(data[0])<<8|uint16(data[1])] {
 		if len(nd.text) > len(data) {
-			if !final && nd.text[:len(data)] == string(data) {
+			switch {
+			case nd.text[:len(data)] != string(data):
+			case !final:
 				return 0, "", true
+			case len(data) >= minCut: // the rest was cut off
+				return len(data), nd.mask, false
 			}
 			continue
 		}
