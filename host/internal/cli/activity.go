@@ -35,6 +35,7 @@ type streamData struct {
 	Syscall string `json:"syscall"`
 	Comm    string `json:"comm"`
 	Host    string `json:"host"`
+	Refused string `json:"refused"`
 	Reason  string `json:"reason"`
 	Count   int64  `json:"count"`
 	Limit   int64  `json:"limit_bytes"`
@@ -216,6 +217,9 @@ func hostWords(kind string, d streamData) string {
 	case "host.sandbox.denied":
 		if d.Host != "" {
 			return term.Line(fmt.Sprintf("the proxy refused %s: %s", d.Host, firstOf(d.Reason, "not allowed")))
+		}
+		if d.Refused != "" {
+			return term.Line(strings.TrimSpace(fmt.Sprintf("the gateway refused a call (%s) %s", d.Refused, d.Model)))
 		}
 		return term.Line(strings.TrimSpace(fmt.Sprintf("the kernel refused %s %s", firstOf(d.Syscall, "a call"), d.Comm)))
 	case "host.process.leftover":

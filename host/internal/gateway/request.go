@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -129,14 +128,19 @@ func (g *Gateway) query(raw string) (string, *refusal) {
 	return values.Encode(), nil
 }
 
-const maxQuery = 1 << 10
+const (
+	maxQuery = 1 << 10
+	maxAhead = 1 << 20 // bytes that are set aside for a body before it comes
+)
 
 // readBody reads the whole body within its bounds.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var b bytes.Buffer
+	b.Grow(int(min(max(r.ContentLength, 0), maxAhead)) + bytes.MinRead) // what is announced is believed so far
+	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	switch tooLarge := (*http.MaxBytesError)(nil); {
 	case err == nil:
-		return body, wait(w, time.Time{})
+		return b.Bytes(), wait(w, time.Time{})
 	case errors.As(err, &tooLarge):
 		return nil, refuse(http.StatusRequestEntityTooLarge, "body", "the body has more than %d MiB", maxBody>>20)
 	}
