@@ -166,7 +166,7 @@ func (f *fake) turn(text string) int {
 		}
 		f.say("")
 	case "flood":
-		for range 50_000 {
+		for range 5_000 {
 			f.say(`{"method":"item/agentMessage/delta","params":{"threadId":%q,"itemId":"m1","delta":"word "}}`, fakeThread)
 		}
 	case "garbage":

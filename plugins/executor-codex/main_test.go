@@ -119,7 +119,7 @@ func TestALineOfHundredMegabytesIsKeptInPart(t *testing.T) {
 
 func TestAFloodIsTakenInOrder(t *testing.T) {
 	r, h := drive(t, "all", `{}`, step("flood"), true)
-	if n := len(h.Events.Of(sdk.EventMessageDelta)); r.Failed || n != 50_000 {
+	if n := len(h.Events.Of(sdk.EventMessageDelta)); r.Failed || n != 5_000 {
 		t.Errorf("result = %+v, %d deltas", brief(r), n)
 	}
 }
