@@ -292,3 +292,27 @@ func TestOutletRefusesRulesThatSayNothing(t *testing.T) {
 	}
 	out.end()
 }
+
+// The credential of a gateway is known to the vault before a launch has anything, is never a secret of the
+// sandbox, and is in what the daemon hands over when it becomes another user.
+func TestAGatewaysCredentialIsKnownAndNotHandedIn(t *testing.T) {
+	v := openVault(t, map[string]string{"MODEL_KEY": secretValue, "EMPTY": ""})
+	c := &work.Credential{Name: "model", FromEnv: "MODEL_KEY", Declared: "drawspan.hcl:7"}
+	value, err := v.unlock(c)
+	if err != nil || value != secretValue || v.Text("a "+secretValue) != "a [redacted:model]" {
+		t.Errorf("got %q, %v", v.Text(value), err)
+	}
+	p := &work.Policy{Executors: map[string]*work.ExecutorDecl{"x": {Sandbox: &work.SandboxPolicy{}, Gateway: &work.GatewayPolicy{Credential: c}}}}
+	if secrets, err := v.open(p.Executors["x"].Sandbox); err != nil || len(secrets) != 0 {
+		t.Errorf("%d secrets are handed in, %v", len(secrets), err)
+	}
+	if env := v.environment(p); len(env) != 1 || env[0] != "MODEL_KEY="+secretValue {
+		t.Errorf("%d variables are carried over", len(env))
+	}
+	if _, err := v.unlock(&work.Credential{Name: "model", FromEnv: "EMPTY", Declared: "drawspan.hcl:7"}); !fault.Is(err, fault.ConfigInvalid) {
+		t.Errorf("got %v", err)
+	}
+	if value, err := v.unlock(nil); value != "" || err != nil {
+		t.Errorf("without a credential: %v", err)
+	}
+}
