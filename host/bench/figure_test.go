@@ -26,6 +26,8 @@ func TestABarIsHeldFromItsOwnSide(t *testing.T) {
 		{"a ratio that must be reached, below", 79, 10, bar{ratioAtLeast, 8}, false},
 		{"an absolute bar, whatever the ratio", 99, 1, bar{oursAtMost, 100}, true},
 		{"an absolute bar, above", 101, 100, bar{oursAtMost, 100}, false},
+		{"what is added, within", 40, 10, bar{addsAtMost, 30}, true},
+		{"what is added, above", 41, 10, bar{addsAtMost, 30}, false},
 		{"an absolute bar without a floor", 30, math.NaN(), bar{oursAtMost, 40}, true},
 	}
 	for _, tt := range tests {
@@ -132,6 +134,7 @@ func TestTheTableShowsTheBarWithItsSide(t *testing.T) {
 		{bar{ratioAtMost, 1.8}, "<= 1.80x"},
 		{bar{ratioAtLeast, 8}, ">= 8x"},
 		{bar{oursAtMost, 100}, "<= 100"},
+		{bar{addsAtMost, 30}, "<= +30"},
 	}
 	for _, tt := range tests {
 		var out bytes.Buffer
