@@ -139,7 +139,9 @@ func (p *programs) look(ctx context.Context, ex *work.ExecutorDecl) *api.Program
 		fault.ProgramMissing: programMissing, fault.ProgramNotLocked: programNotLocked, fault.ProgramChanged: programChanged,
 	}[f.Code]
 	out.State = cmp.Or(out.State, programRefused)
-	out.Path = cmp.Or(out.Path, p.tilde(f.Where))
+	if out.State != programMissing { // what is missing has no place but where it is declared
+		out.Path = cmp.Or(out.Path, p.tilde(f.Where))
+	}
 	out.Detail, out.Fix = f.Message, f.Hint
 	return out
 }

@@ -160,6 +160,25 @@ func TestTheStrongerFactDecidesTheOutcome(t *testing.T) {
 }
 
 // F56: an executor whose program is ended by a signal, and which reports code 0, has not succeeded.
+// A program that is another one at the end may have been anything in between: what it left is kept, and no
+// gate is asked.
+func TestAProgramThatChangedInTheMeantimeIsNotBelieved(t *testing.T) {
+	unlike := fault.New(fault.ProgramChanged, "program agent changed: it has the digest b instead of a")
+	f := newFixture(t, script{unlike: unlike}, commandGate("tests"))
+	run := f.run()
+	step := f.settled(f.dispatch(run, "x").ID)
+	at := f.attempt(step)
+	if step.State != work.StepFailed || at.Outcome != work.ExecutorError || at.Reason != string(fault.ProgramChanged) || !strings.Contains(at.Message, "digest b") {
+		t.Errorf("%s: %s %s %s", step.State, at.Outcome, at.Reason, at.Message)
+	}
+	if at.Evidence.Program == "" || at.Evidence.Commit == "" || len(at.Evidence.Diff.Files) == 0 {
+		t.Errorf("what it left is not kept: %+v", at.Evidence)
+	}
+	if slices.Contains(f.kinds(run.ID), "attempt.validating") {
+		t.Error("it was judged")
+	}
+}
+
 func TestF56_AnEndBySignalIsNoSuccessWhateverCodeIsReported(t *testing.T) {
 	zero := 0
 	f := newFixture(t, script{execute: func(context.Context, *scriptedPlugin, sdk.Attempt, sinkFunc) (sdk.Result, error) {

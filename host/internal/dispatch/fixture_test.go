@@ -198,6 +198,7 @@ type script struct {
 	unprovable  int // how many Stops answer without proof
 	deaf        bool
 	simulated   bool
+	unlike      error // what of the program that is driven is not the same at the end
 }
 
 var (
@@ -269,7 +270,7 @@ func (p *scriptedPlugin) Enforced() json.RawMessage {
 }
 func (p *scriptedPlugin) Leftovers() int { return 0 }
 
-func (p *scriptedPlugin) Unchanged(context.Context) error { return nil }
+func (p *scriptedPlugin) Unchanged(context.Context) error { return p.script.unlike }
 func (p *scriptedPlugin) Interrupt(ctx context.Context) error {
 	return p.Cancel(context.Background(), "")
 }

@@ -164,6 +164,19 @@ func TestWideningsAreThoseInUseEachOnce(t *testing.T) {
 	}
 }
 
+func TestAProgramThatIsShownInsideWidens(t *testing.T) {
+	w := newWideWorld(t)
+	plain := w.compile(w.load(text))
+	shown := w.compile(w.load(text))
+	for _, e := range shown.Executors {
+		e.Program = &work.ProgramDecl{Name: "agent", Declared: "drawspan.hcl:9"}
+	}
+	added := NewWidenings(plain, shown)
+	if len(added) != 1 || added[0].Key != "program" || added[0].Value != "agent" || added[0].Declared != "drawspan.hcl:9" || added[0].Sandbox == "" {
+		t.Errorf("%+v", added)
+	}
+}
+
 func TestAnAllowListIsReadAsTheProxyReadsIt(t *testing.T) {
 	w := newWorld(t)
 	for entry, want := range map[string]string{

@@ -32,6 +32,9 @@ func (s *Sandbox) PlanMounts(ctx context.Context, r Request) ([]spec.Mount, erro
 	return slices.Concat(p.spec.System, p.spec.Mounts), p.tidy()
 }
 
+// Environ is what a launch would have for its environment.
+func Environ(r Request) []string { return environment(r) }
+
 // StandingPID is the launcher that stands ready, 0 without one. It waits for one that is being started.
 func (s *Sandbox) StandingPID() int {
 	s.standing.work.Wait()
