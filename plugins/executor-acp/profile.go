@@ -26,7 +26,7 @@ type profile struct {
 	Tested      string            `json:"tested"`       // versions
 	Install     string            `json:"install"`      // command line
 	Args        []string          `json:"args"`         // make it speak the protocol
-	VersionArgs []string          `json:"version_args"` // make it say its version
+	VersionArgs []string          `json:"version_args"` // make it say its version; none where only its package says it
 	Own         []string          `json:"own"`          // beginnings of its variables, which it may inherit
 	Env         map[string]string `json:"env"`
 	Files       map[string]string `json:"files"` // below the home

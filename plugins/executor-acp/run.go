@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 
@@ -39,7 +42,11 @@ func (e executor) Probe(ctx context.Context, r sdk.ProbeRequest) (sdk.Probe, err
 	if err == nil && r.Gateway != nil {
 		out.Login = "ready"
 	}
-	out.Version, err = agent.ProgramVersion(ctx, native(p, *r.Program), st.env, p.VersionArgs...)
+	if len(p.VersionArgs) > 0 {
+		out.Version, err = agent.ProgramVersion(ctx, native(p, *r.Program), st.env, p.VersionArgs...)
+	} else {
+		out.Version, err = packaged(r.Program.Path)
+	}
 	out.Tested = agent.InRange(out.Version, p.Tested)
 	switch {
 	case err != nil:
@@ -50,6 +57,24 @@ func (e executor) Probe(ctx context.Context, r sdk.ProbeRequest) (sdk.Probe, err
 		out.Notes = append(out.Notes, fmt.Sprintf("version %s was not tested (tested: %s); install a tested one: %s", out.Version, p.Tested, p.Install))
 	}
 	return out, nil
+}
+
+// packaged is the version of the npm package that a program belongs to.
+func packaged(program string) (string, error) {
+	const levels, most = 3, 1 << 20
+	dir := filepath.Dir(program)
+	for range levels {
+		if f, err := os.Open(filepath.Join(dir, "package.json")); err == nil {
+			text, err := io.ReadAll(io.LimitReader(f, most))
+			f.Close() //nolint:errcheck // it was only read
+			var m [1][]byte
+			if err == nil && agent.Pick(text, []string{"version"}, m[:]) {
+				return agent.Version(agent.Text(m[0])), nil
+			}
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", fmt.Errorf("%s belongs to no package that says its version", program)
 }
 
 // missing is the failure of a profile whose program was not found.

@@ -49,7 +49,7 @@ func TestEveryShippedProfileCanBeStarted(t *testing.T) {
 			t.Errorf("%s: %v", p.Name, err)
 			continue
 		}
-		if p.Program == "" || p.Tested == "" || !strings.Contains(p.Install, "@") || len(p.VersionArgs) == 0 {
+		if p.Program == "" || p.Tested == "" || !strings.Contains(p.Install, "@") {
 			t.Errorf("%s lacks something: %+v", p.Name, p)
 		}
 		for wire := range p.Wires {
@@ -131,5 +131,31 @@ func TestAModeIsSelectedWhereTheAgentOffersIt(t *testing.T) {
 	h = with(t, "plain", map[string]any{"auth_method": "oauth"})
 	if r := h.run(t); r.Class != "auth" || !strings.Contains(r.Message, "it offers key") {
 		t.Errorf("result = %+v", r)
+	}
+}
+
+func TestAProgramWithoutAVersionFlagIsKnownByItsPackage(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "dist"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	program := &sdk.Installed{Name: "claude-agent-acp", Path: filepath.Join(dir, "dist", "index.js")}
+	probe := func() sdk.Probe {
+		p, err := executor{environ: func() []string { return []string{"HOME=" + dir} }}.Probe(t.Context(), sdk.ProbeRequest{
+			Config: json.RawMessage(`{"profile":"claude-agent-acp"}`), Program: program,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if p := probe(); p.Version != "" || p.Tested || len(p.Notes) != 1 {
+		t.Errorf("without a package: %+v", p)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"name":"x","version":"0.49.0"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p := probe(); p.Version != "0.49.0" || !p.Tested || len(p.Notes) != 0 {
+		t.Errorf("with one: %+v", p)
 	}
 }
