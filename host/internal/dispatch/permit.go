@@ -76,10 +76,10 @@ func (d decided) word() string {
 	return "deny"
 }
 
-// who is what the executor is told of it.
+// who is what the executor is told of it: no path of the host.
 func (d decided) who() string {
 	if d.by == byPolicy {
-		return "rule " + d.rule + " at " + d.declared
+		return "rule " + d.rule
 	}
 	return d.by
 }
