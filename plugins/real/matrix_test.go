@@ -87,8 +87,8 @@ func TestRealEdit(t *testing.T) {
 func TestRealCancel(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		var slowest time.Duration
-		left := 0
-		for i := range times() {
+		left, n := 0, rounds(2, 10)
+		for i := range n {
 			r := furnish(t, nil)
 			got := r.perform(t, p, order{Allow: true, Cancel: true, Script: modelserver.Script{Steps: []modelserver.Step{
 				modelserver.Shell("sleep 86399 & setsid sleep 86398 & (setsid sh -c 'sleep 86397; true' >/dev/null 2>&1 &); printf ready > .git/ready; wait"),
@@ -107,7 +107,7 @@ func TestRealCancel(t *testing.T) {
 			slowest, left = max(slowest, got.Cancel), max(left, len(got.Left))
 			r.changed(t, nil)
 		}
-		observe(t, p, "cancel", count(times())+" of "+count(times()), slowest)
+		observe(t, p, "cancel", count(n)+" of "+count(n), slowest)
 		observe(t, p, "left after cancel", count(left), 0)
 	})
 }

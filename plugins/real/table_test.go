@@ -68,9 +68,10 @@ func count(n int) string { return strconv.Itoa(n) }
 // columns are the table's, with what the observation is called.
 func columns() [][2]string {
 	return [][2]string{
-		{"Edit", "edit"}, {"Cancelled", "cancel"}, {"Denied write", "denied"}, {"Usage told", "usage"},
-		{"Left, after an edit", "left"}, {"Left, after a cancel, before the kill", "left after cancel"}, {"Look-ups", "lookups"},
-		{"Follow-up", "follow-up"}, {"Files of the repository", "hostile files"}, {"401", "401"}, {"429", "429"}, {"Cut stream", "cut"},
+		{"Edit", "edit"}, {"Sandboxed edit, gateway", "daemon"}, {"Cancelled and dead", "killed"}, {"Cancel told by the agent", "cancel"},
+		{"Denied write", "denied"}, {"Usage told", "usage"}, {"Left after an edit", "left"}, {"Left after a cancel", "left after cancel"},
+		{"Look-ups", "lookups"}, {"Follow-up", "follow-up"}, {"Files of the repository", "hostile files"}, {"Endless loop", "loop"},
+		{"401", "401"}, {"429", "429"}, {"500", "500"}, {"Cut stream", "cut"},
 	}
 }
 
@@ -80,14 +81,19 @@ This page is generated: ` + "`scripts/agents table`" + ` installs the agents in 
 every one with its plugin against a scripted model server on loopback, and writes down what it saw. Nothing is
 copied from a vendor's documentation.
 
-Each attempt runs in namespaces of its own: no network but loopback, a name server that writes down what is
-asked, and nothing to write to but the worktree, a private home and a private temporary directory. "Edit" is a
-written file, a command, a read and a changed file with exactly that difference in the tree, and the time of it.
-"Cancelled" counts the attempts that ended as cancelled while a tool ran with attached and detached children, with
-the longest time from the cancel to the result; after the kill that follows nothing was left in any of them.
-"Left" counts processes that the agent itself leaves alive at its end: the sandbox kills them.
-"Usage told" compares what the agent claims with what the server had scripted. A cell that says failed is a
-defect; an empty one was not tried.
+Most is tried in namespaces of the test's own: no network but loopback, a name server that writes down what is
+asked, and nothing to write to but the worktree, a private home and a private temporary directory. There "edit"
+is a written file, a command, a read and a changed file, with exactly that difference in the tree, and the time
+of it; "left" counts processes that the agent itself leaves alive at its end. The columns with the sandbox, the
+dead and the endless loop are tried over the daemon: configuration, sandbox at level strict, model gateway.
+
+"Cancelled and dead" counts attempts that were cancelled while a tool ran with attached and detached children
+and that ended as cancelled, with the death of all of them proved, and gives the longest time that the kill took.
+"Cancel told by the agent" is the longest time from the cancel to the agent's own word on it. "Usage told"
+compares what the agent claims with what the server had scripted. "Files of the repository" are hooks, MCP
+servers, plugins and extensions that a repository brings: not run, or refused before the start. The columns of
+errors give the class that a failed attempt was told with, or how it ended. A cell that says failed is a defect;
+an empty one was not tried.
 
 `
 
