@@ -17,14 +17,15 @@ import (
 
 // program is one agent of the matrix: what was installed, and which plugin drives it.
 type program struct {
-	name    string // its directory in scripts/agents.d
-	bin     string // its program there
-	plugin  string
-	profile string
-	wire    string
-	model   string
-	fast    bool
-	resumes bool // a follow-up goes on in its own session
+	name     string // its directory in scripts/agents.d
+	bin      string // its program there
+	plugin   string
+	profile  string
+	wire     string
+	model    string
+	fast     bool
+	unasking bool // it asks leave for nothing
+	resumes  bool // a follow-up goes on in its own session
 }
 
 // matrix lists the agents. Their versions are those of scripts/agents.d.
@@ -36,7 +37,7 @@ func matrix() []program {
 		{name: "qwen", bin: "qwen", plugin: "acp", profile: "qwen", wire: sdk.WireChat},
 		{name: "opencode", bin: "opencode", plugin: "acp", profile: "opencode", wire: sdk.WireChat},
 		{name: "copilot", bin: "copilot", plugin: "acp", profile: "copilot", wire: sdk.WireChat},
-		{name: "codex-acp", bin: "codex-acp", plugin: "acp", profile: "codex-acp", wire: sdk.WireResponses},
+		{name: "codex-acp", bin: "codex-acp", plugin: "acp", profile: "codex-acp", wire: sdk.WireResponses, unasking: true},
 		{name: "claude-agent-acp", bin: "claude-agent-acp", plugin: "acp", profile: "claude-agent-acp", wire: sdk.WireMessages},
 	}
 }

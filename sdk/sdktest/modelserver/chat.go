@@ -21,6 +21,9 @@ func (chat) parse(body []byte) (turn, error) {
 				Name       string          `json:"name"`
 				Parameters json.RawMessage `json:"parameters"`
 			} `json:"function"`
+			Custom struct {
+				Name string `json:"name"`
+			} `json:"custom"`
 		} `json:"tools"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
@@ -28,7 +31,7 @@ func (chat) parse(body []byte) (turn, error) {
 	}
 	t := turn{model: in.Model, stream: in.Stream}
 	for _, x := range in.Tools {
-		t.tools = append(t.tools, tool{name: x.Function.Name, props: names(x.Function.Parameters)})
+		t.tools = append(t.tools, tool{x.Function.Name + x.Custom.Name, x.Custom.Name != "", names(x.Function.Parameters)})
 	}
 	for _, m := range in.Messages {
 		switch {
@@ -57,6 +60,10 @@ func (chat) message(r reply) (object, string) {
 	}
 	var calls []object
 	for i, c := range r.calls {
+		if c.custom {
+			calls = append(calls, object{"index": i, "id": c.id, "type": "custom", "custom": object{"name": c.name, "input": c.args}})
+			continue
+		}
 		calls = append(calls, object{"index": i, "id": c.id, "type": "function", "function": object{"name": c.name, "arguments": c.args}})
 	}
 	m["tool_calls"] = calls

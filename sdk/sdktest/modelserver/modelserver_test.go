@@ -39,6 +39,8 @@ var agents = map[string]struct {
 		`write {"content":"hi\n","filePath":"/tree/a.txt"}`, `bash {"command":"ls","description":"scripted"}`},
 	"copilot": {"/v1/chat/completions", "chat", functions(`"create","parameters":{"properties":{"path":{},"file_text":{}}}`, `"bash","parameters":{"properties":{"command":{}}}`),
 		`create {"file_text":"hi\n","path":"/tree/a.txt"}`, `bash {"command":"ls"}`},
+	"copilot with a patch tool": {"/v1/chat/completions", "chat", `[{"type":"custom","custom":{"name":"apply_patch"}},{"type":"function","function":{"name":"bash","parameters":{"properties":{"command":{}}}}}]`,
+		"apply_patch *** Begin Patch\n*** Add File: a.txt\n+hi\n*** End Patch\n", `bash {"command":"ls"}`},
 	"pi": {"/v1/chat/completions", "chat", functions(`"write","parameters":{"properties":{"path":{},"content":{}}}`, `"bash","parameters":{"properties":{"command":{}}}`),
 		`write {"content":"hi\n","path":"/tree/a.txt"}`, `bash {"command":"ls"}`},
 	"cline": {"/v1/chat/completions", "chat", functions(`"editor","parameters":{"properties":{"path":{},"new_text":{}}}`, `"run_commands","parameters":{"properties":{"commands":{}}}`),
@@ -249,6 +251,7 @@ type chatMessage struct {
 	Calls   []struct {
 		ID       string
 		Function struct{ Name, Arguments string }
+		Custom   struct{ Name, Input string }
 	} `json:"tool_calls"`
 }
 
@@ -266,7 +269,7 @@ func (r *reply) take(i item) {
 func (r *reply) chat(m chatMessage) {
 	r.text += m.Content
 	for _, c := range m.Calls {
-		r.calls = append(r.calls, c.Function.Name+" "+c.Function.Arguments)
+		r.calls = append(r.calls, c.Function.Name+c.Custom.Name+" "+c.Function.Arguments+c.Custom.Input)
 	}
 }
 
