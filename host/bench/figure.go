@@ -31,6 +31,7 @@ const (
 	ratioAtLeast             // ours / floor >= bar
 	oursAtMost               // ours <= bar, whatever the floor
 	addsAtMost               // ours - floor <= bar
+	oursAtLeast              // ours >= bar, whatever the floor
 )
 
 // bar is what a figure has to keep.
@@ -55,7 +56,7 @@ func judged(name, unit string, ours, floor float64, b bar) figure {
 	}
 	held := f.Ratio
 	switch {
-	case b.rule == oursAtMost:
+	case b.rule == oursAtMost, b.rule == oursAtLeast:
 		held = f.Ours
 	case b.rule == addsAtMost && f.Ours != nil && f.Floor != nil:
 		held = known(ours - floor)
@@ -64,7 +65,7 @@ func judged(name, unit string, ours, floor float64, b bar) figure {
 		return f
 	}
 	ok := *held <= b.value
-	if b.rule == ratioAtLeast {
+	if b.rule == ratioAtLeast || b.rule == oursAtLeast {
 		ok = *held >= b.value
 	}
 	f.OK = &ok
@@ -152,6 +153,8 @@ func (f figure) barText() string {
 		return ">= " + number(f.Bar) + "x"
 	case f.rule == oursAtMost:
 		return "<= " + number(f.Bar)
+	case f.rule == oursAtLeast:
+		return ">= " + number(f.Bar)
 	case f.rule == addsAtMost:
 		return "<= +" + number(f.Bar)
 	default:

@@ -28,6 +28,8 @@ func TestABarIsHeldFromItsOwnSide(t *testing.T) {
 		{"an absolute bar, above", 101, 100, bar{oursAtMost, 100}, false},
 		{"what is added, within", 40, 10, bar{addsAtMost, 30}, true},
 		{"what is added, above", 41, 10, bar{addsAtMost, 30}, false},
+		{"an absolute bar that must be reached, above", 300, 9000, bar{oursAtLeast, 300}, true},
+		{"an absolute bar that must be reached, below", 299, 1, bar{oursAtLeast, 300}, false},
 		{"an absolute bar without a floor", 30, math.NaN(), bar{oursAtMost, 40}, true},
 	}
 	for _, tt := range tests {
@@ -37,6 +39,19 @@ func TestABarIsHeldFromItsOwnSide(t *testing.T) {
 				t.Errorf("ok is %v, want %v", f.OK, tt.want)
 			}
 		})
+	}
+}
+
+func TestTheRatesOfAReaderAreThoseThatItsBenchmarkPrints(t *testing.T) {
+	out := "goos: linux\nBenchmarkNormalise/events  \t  500\t 1234 ns/op\t 412345 events/s\nBenchmarkNormalise/scan-1\t1\t2 ns/op\t1.5e+06 lines/s\nPASS\n"
+	events, lines, err := rates([]byte(out))
+	if err != nil || events != 412345 || lines != 1.5e6 {
+		t.Errorf("%v events, %v lines, %v", events, lines, err)
+	}
+	for _, bad := range []string{"", "PASS\n", "BenchmarkNormalise/events 1 2 ns/op 3 events/s\n"} {
+		if _, _, err := rates([]byte(bad)); err == nil {
+			t.Errorf("%q has rates", bad)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ func measurements() []measurement {
 		{"idle", "memory of PID 1 of an idle sandbox against bubblewrap's processes", measureIdle},
 		{"adapter", "an executor's attempt over a pinned program against a bare spawn of that program", measureAdapter},
 		{"gateway", "the first byte of a model's answer through the gateway against the same asked directly", measureGateway},
+		{"normalise", "events made of an agent's lines in a second, beside a plain scan of the lines", measureNormalise},
 		{"daemon", "start to the first answer on an empty state, and memory when idle", measureDaemon},
 		{"step", "dispatch to settled through a daemon against the sum of its floors", measureStep},
 		{"parallel", "50 steps dispatched at once over 10 runs: how many are right", measureParallel},
@@ -53,7 +54,7 @@ func measurements() []measurement {
 func groups() map[string][]string {
 	return map[string][]string{
 		"sandbox":  {"launch", "plugin-start", "cancel", "inside", "shadow", "idle"},
-		"executor": {"adapter", "gateway"},
+		"executor": {"adapter", "gateway", "normalise"},
 	}
 }
 
