@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the golden files anew from what i
 // normal is the stream in the form that golden files have: the project's own events, their types and the fields
 // that do not change from run to run.
 func normal(events []sdk.Event, dir string) []string {
-	var list []string
+	var list, files []string
 	ids := map[string]int{}
 	for _, e := range events {
 		var d map[string]any
@@ -44,9 +44,13 @@ func normal(events []sdk.Event, dir string) []string {
 		if e.Type == sdk.EventUsage { // how often an agent counts is its own affair: the last is the sum
 			list = slices.DeleteFunc(list, func(l string) bool { return strings.HasPrefix(l, "usage") })
 		}
+		if e.Type == sdk.EventFileChanged { // it may be told before or after the end of its tool
+			files = append(files, line)
+			continue
+		}
 		list = append(list, line)
 	}
-	return list
+	return append(list, files...)
 }
 
 // passing are the types whose number depends on how an agent's output was cut.
