@@ -18,7 +18,7 @@ import (
 // open masks nothing.
 type open struct{}
 
-func (open) Mask(p []byte) []byte                { return p }
+func (open) JSON(p []byte) []byte                { return p }
 func (open) Stream(dst io.Writer) io.WriteCloser { return closer{dst} }
 
 type closer struct{ io.Writer }
