@@ -1,6 +1,7 @@
 // Command driver plays two parts for the end-to-end scripts, by the name under which it is installed:
 // drawspan-executor-driver is an executor's plugin that drives a program of the machine, and under any
-// other name it is that program, which does what its standard input says. It is never shipped.
+// other name it is that program, which does what its standard input says: as lines, or, called with "acp", as
+// messages of the Agent Client Protocol. It is never shipped.
 package main
 
 import (
@@ -84,6 +85,9 @@ func perform() int {
 	if len(args) == 1 && args[0] == "--version" {
 		fmt.Println("fake agent", versionOf(self))
 		return 0
+	}
+	if len(args) == 1 && args[0] == "acp" {
+		return converse()
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {

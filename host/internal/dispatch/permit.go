@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -100,12 +101,21 @@ func (a *drive) resolved(d decided) {
 		}
 	})
 	data := map[string]string{"decision": d.word(), "state": string(d.state), "decided_by": d.by, "tool": d.tool}
-	for key, value := range map[string]string{"rule": d.rule, "declared": d.declared, "approval_id": d.approval} {
+	for key, value := range map[string]string{"rule": d.rule, "declared": shared(d.declared), "approval_id": d.approval} {
 		if value != "" {
 			data[key] = value
 		}
 	}
 	a.note(sdk.Event{Type: sdk.EventPermissionSolved, ItemID: d.item, Data: jsonOf(data)})
+}
+
+// shared is a place of the configuration, "file:line", for a stream that may leave this host: the file's name
+// alone. The log has the whole place.
+func shared(declared string) string {
+	if declared == "" {
+		return ""
+	}
+	return filepath.Base(declared)
 }
 
 // tell carries a decision to the executor.
