@@ -86,7 +86,9 @@ func (c *conversation) send(m map[string]any) {
 	fmt.Printf("%s\n", text)
 }
 
-func (c *conversation) reply(to message, result any) { c.send(map[string]any{"id": to.ID, "result": result}) }
+func (c *conversation) reply(to message, result any) {
+	c.send(map[string]any{"id": to.ID, "result": result})
+}
 
 func (c *conversation) say(text string) {
 	c.update(map[string]any{"sessionUpdate": "agent_message_chunk", "content": map[string]string{"type": "text", "text": text + "\n"}})

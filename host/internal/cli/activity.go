@@ -95,7 +95,7 @@ func activityOf(line []byte) (activity, bool) {
 		return activity{}, false
 	}
 	text := eventWords(l.Type, d)
-	if text == "" {
+	if text == "" || l.Type == "log" && strings.HasPrefix(text, "{") { // a protocol's line says nothing to a person
 		return activity{}, false
 	}
 	return activity{At: l.Time, Text: text}, true

@@ -65,7 +65,7 @@ is exact; on a terminal it is made safe. A step's id stands for its newest attem
 			if err != nil {
 				return err
 			}
-			if err := s.markSimulated(ctx, c, id); err != nil {
+			if _, err := s.markSimulated(ctx, c, id); err != nil {
 				return err
 			}
 			req := api.ArtifactReadRequest{AttemptID: id, Name: args[1]}

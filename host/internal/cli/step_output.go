@@ -33,7 +33,7 @@ the exact patch; on a terminal it is coloured and made safe. STEP may be an atte
 			if err != nil {
 				return err
 			}
-			if err := s.markSimulated(ctx, c, id); err != nil {
+			if _, err := s.markSimulated(ctx, c, id); err != nil {
 				return err
 			}
 			if stat || s.g.json {
@@ -107,6 +107,7 @@ type logOptions struct {
 	follow bool
 	stream string
 	events bool
+	agent  bool // the executor drives a program: lines of JSON on its standard output are a protocol
 }
 
 func (s *shell) stepLogs() *cobra.Command {
@@ -119,9 +120,10 @@ func (s *shell) logsCommand(arg, short, example string) *cobra.Command {
 	var o logOptions
 	cmd := s.leaf(leaf{
 		use: "logs", args: []string{arg}, short: short,
-		long: `Prints the attempt's output in order, while it runs with --follow. --stream stdout or stderr prints
-only that stream; --events adds messages, tools and what the host saw; --jsonl prints the recorded
-events as they are. What the executor writes is its claim, not evidence.`,
+		long: `Prints the attempt's output in order, while it runs with --follow. Of an agent, whose output is a
+protocol, it prints what the agent says and does. --stream stdout or stderr prints only that stream, as
+it is; --events adds messages, tools and what the host saw; --jsonl prints the recorded events as they
+are. What the executor writes is its claim, not evidence.`,
 		example: example,
 		run: func(ctx context.Context, args []string) error {
 			if o.stream != "" && o.stream != "stdout" && o.stream != "stderr" {
@@ -140,9 +142,11 @@ events as they are. What the executor writes is its claim, not evidence.`,
 			if err != nil {
 				return err
 			}
-			if err := s.markSimulated(ctx, c, id); err != nil {
+			a, err := s.markSimulated(ctx, c, id)
+			if err != nil {
 				return err
 			}
+			o.agent = drivesProgram(a)
 			return s.logs(ctx, c, id, o)
 		},
 	})
@@ -202,6 +206,7 @@ type logPrinter struct {
 	s     *shell
 	o     logOptions
 	clean *term.Cleaner
+	cut   bool // the last piece of a protocol ended inside of a line
 }
 
 func (p *logPrinter) line(line []byte) error {
@@ -212,6 +217,8 @@ func (p *logPrinter) line(line []byte) error {
 		return written(err)
 	case !ok:
 		return nil
+	case l.Type == "log" && p.spoken(d):
+		return nil
 	case l.Type == "log":
 		if p.o.stream == "" || p.o.stream == d.Stream {
 			return p.bytes(d.Text)
@@ -221,12 +228,22 @@ func (p *logPrinter) line(line []byte) error {
 		return nil
 	case l.Type == "message" && d.Role != "user":
 		return p.bytes(strings.TrimRight(d.Text, "\n") + "\n")
-	case p.o.events && l.Type != "message.delta" && l.Type != "thought.delta":
+	case (p.o.events || p.o.agent) && l.Type != "message.delta" && l.Type != "thought.delta":
 		if text := eventWords(l.Type, d); text != "" {
 			return p.bytes(fmt.Sprintf("[%s] %s\n", term.Line(l.Type), text))
 		}
 	}
 	return nil
+}
+
+// spoken says that a piece of output is what an agent's adapter has made events of.
+func (p *logPrinter) spoken(d streamData) bool {
+	if !p.o.agent || p.o.stream != "" || d.Stream == "stderr" {
+		return false
+	}
+	hidden := p.cut || strings.HasPrefix(strings.TrimLeft(d.Text, " \r\n"), "{")
+	p.cut = hidden && !strings.HasSuffix(d.Text, "\n")
+	return hidden
 }
 
 func (p *logPrinter) bytes(text string) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -283,6 +284,34 @@ func TestLogsFollowUntilTheAttemptEnds(t *testing.T) {
 	}
 	if code := newTerminal(t, d).run(t, "step", "logs", stepID, "--stream", "both"); code != 2 {
 		t.Errorf("a wrong stream: exit %d", code)
+	}
+}
+
+func TestLogsOfAnAgentAreWhatItSaysAndDoes(t *testing.T) {
+	lines := []string{
+		`{"v":1,"seq":1,"type":"log","data":{"stream":"stdout","text":"{\"method\":\"x\"}\n{\"method\":"}}`,
+		`{"v":1,"seq":2,"type":"log","data":{"stream":"stdout","text":"\"y\"}\n"}}`,
+		`{"v":1,"seq":3,"type":"tool.started","data":{"kind":"execute","title":"go test ./..."}}`,
+		`{"v":1,"seq":4,"type":"log","data":{"stream":"stdout","text":"plain words\n"}}`,
+		`{"v":1,"seq":5,"type":"log","data":{"stream":"stderr","text":"{a warning}\n"}}`,
+		`{"v":1,"seq":6,"type":"message","data":{"role":"assistant","text":"Done."}}`,
+	}
+	for _, tt := range []struct {
+		plugin string
+		flags  []string
+		want   string
+	}{
+		{`{"name":"codex","program":{"name":"codex"}}`, nil, "[tool.started] go test ./...\nplain words\n{a warning}\nDone.\n"},
+		{`{"name":"codex","program":{"name":"codex"}}`, []string{"--stream", "stdout"}, "{\"method\":\"x\"}\n{\"method\":\"y\"}\nplain words\n"},
+		{`{"name":"command"}`, nil, "{\"method\":\"x\"}\n{\"method\":\"y\"}\nplain words\n{a warning}\nDone.\n"},
+	} {
+		d := stage(t, false)
+		d.on(api.OpAttemptGet, func(any) (any, error) { return api.Attempt{ID: attID, Plugin: json.RawMessage(tt.plugin)}, nil })
+		d.on(api.OpAttemptStream, func(any) (any, error) { return strings.Join(lines, "\n") + "\n", nil })
+		e := newTerminal(t, d)
+		if code := e.run(t, append([]string{"attempt", "logs", attID}, tt.flags...)...); code != 0 || e.out.String() != tt.want {
+			t.Errorf("%s %v: exit %d, said %q, want %q", tt.plugin, tt.flags, code, e.out.String(), tt.want)
+		}
 	}
 }
 

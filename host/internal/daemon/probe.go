@@ -186,7 +186,10 @@ func checkOf(p api.ExecutorProbe) api.Check {
 	case !p.OK:
 		c.State, c.Detail = "fail", p.Problem
 	case len(p.Notes) > 0:
-		c.State, c.Detail = "warn", c.Detail+": "+p.Notes[0]
+		c.Detail += ": " + p.Notes[0]
+		if !p.Program.InRange {
+			c.State = "warn"
+		}
 	}
 	return c
 }
