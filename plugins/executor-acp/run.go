@@ -53,8 +53,6 @@ func (e executor) Probe(ctx context.Context, r sdk.ProbeRequest) (sdk.Probe, err
 		out.Notes = append(out.Notes, err.Error())
 	case p.Tested == "":
 		out.Notes = append(out.Notes, "the profile is your own: no version of the program was tested with it")
-	case !out.Tested:
-		out.Notes = append(out.Notes, fmt.Sprintf("version %s was not tested (tested: %s); install a tested one: %s", out.Version, p.Tested, p.Install))
 	}
 	return out, nil
 }
@@ -119,7 +117,7 @@ func perform(ctx context.Context, s *session) (sdk.Result, error) {
 	ran, err := s.process.Await(ctx, told, func() { s.cancel(ctx) })
 	<-told // the connection ends with the program
 	if err != nil {
-		return sdk.Result{}, unstartable(err)
+		return sdk.Result{}, err
 	}
 	result := s.claim(ctx, failed, ran)
 	if err := s.over(result); err != nil {
@@ -132,13 +130,6 @@ func perform(ctx context.Context, s *session) (sdk.Result, error) {
 	return result, err
 }
 
-func unstartable(err error) error {
-	if errors.Is(err, tool.ErrNoProgram) {
-		return &sdk.Failure{Class: "policy", Message: "the agent's program cannot be started", Err: err}
-	}
-	return err
-}
-
 // over tells the end of the session.
 func (s *session) over(r sdk.Result) error {
 	s.mu.Lock()
@@ -148,7 +139,7 @@ func (s *session) over(r sdk.Result) error {
 		status = "cancelled"
 	}
 	s.read.close(status)
-	s.read.Event(sdk.EventSessionEnded, "", "", sdk.SessionEnded{StopReason: r.StopReason, ExitCode: r.ExitCode, Signal: r.Signal})
+	s.read.SessionEnded(r)
 	events := s.read.Take()
 	s.mu.Unlock()
 	return s.emit(events)

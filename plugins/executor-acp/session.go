@@ -52,14 +52,7 @@ func open(ctx context.Context, a *sdk.Attempt, p profile, st start) *session {
 	tell := context.WithoutCancel(ctx)
 	s := &session{attempt: a, profile: p, start: st, read: reader{profile: p}}
 	s.until = func(then func()) func() bool { return context.AfterFunc(ctx, then) }
-	s.emit = func(events []sdk.Event) error {
-		for _, e := range events {
-			if err := a.Host.Emit(tell, e); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
+	s.emit = func(events []sdk.Event) error { return agent.Emit(a.Host.Emit).All(ctx, events) }
 	from, to := io.Pipe()
 	s.lines = to
 	ready := make(chan struct{}) // the process is set
@@ -314,11 +307,12 @@ func (s *session) cancel(ctx context.Context) {
 
 // prompt is the step's text; a session that could not be continued is told what was said last.
 func prompt(a *sdk.Attempt, resumed bool) string {
-	if a.Resume == nil || resumed || a.Resume.Summary == "" {
-		if strings.HasPrefix(strings.TrimSpace(a.Instruction), "/") {
-			return "What is to be done:\n\n" + a.Instruction // at the very beginning it would be a command to the agent itself
-		}
-		return a.Instruction
+	text := a.Instruction
+	if !resumed {
+		text = agent.Preamble(a.Resume) + text
 	}
-	return "The files are as earlier work left them. What was said at its end:\n\n" + a.Resume.Summary + "\n\nWhat is to be done now:\n\n" + a.Instruction
+	if strings.HasPrefix(strings.TrimSpace(text), "/") {
+		return "What is to be done:\n\n" + text // at the very beginning it would be a command to the agent itself
+	}
+	return text
 }

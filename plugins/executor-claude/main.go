@@ -126,9 +126,6 @@ func (claude) Probe(ctx context.Context, r sdk.ProbeRequest) (sdk.Probe, error) 
 		return p, nil
 	}
 	p.Tested = agent.InRange(p.Version, own.Tested)
-	if !p.Tested {
-		p.Notes = append(p.Notes, fmt.Sprintf("version %s is not one that this plugin was tested with: %s", p.Version, own.Tested))
-	}
 	return p, nil
 }
 

@@ -90,9 +90,8 @@ func (c *conversation) hold(ctx context.Context) (sdk.Result, error) {
 	c.told, c.open = make(chan struct{}), map[string]context.CancelFunc{}
 	asking, quiet := context.WithCancel(ctx)
 	defer quiet()
-	tell := context.WithoutCancel(ctx)
 	ready := make(chan struct{}) // c.process is set
-	c.process = agent.Start(tell, agent.Command{
+	c.process = agent.Start(context.WithoutCancel(ctx), agent.Command{
 		Argv: agent.Argv(native(*c.a.Program), arguments(c.s, c.resume)...), Dir: c.a.Tree,
 		Env: environment(c.s, c.config, c.a.Gateway),
 	}, agent.Handler{
@@ -101,7 +100,7 @@ func (c *conversation) hold(ctx context.Context) (sdk.Result, error) {
 			<-ready
 			return c.line(asking, line)
 		},
-		Long: func(beginning []byte, n int) error { return c.emit(tell, c.read.Long(beginning, n)) },
+		Long: func(beginning []byte, n int) error { return c.emit(ctx, c.read.Long(beginning, n)) },
 	})
 	close(ready)
 	c.send(userMessage(c.prompt()))
@@ -112,14 +111,13 @@ func (c *conversation) hold(ctx context.Context) (sdk.Result, error) {
 	quiet()
 	c.waiting.Wait()
 	if err != nil {
-		return sdk.Result{}, unstartable(err)
+		return sdk.Result{}, err
 	}
 	return c.end(ctx, ran)
 }
 
 // end is what the conversation comes to.
 func (c *conversation) end(ctx context.Context, ran tool.Result) (sdk.Result, error) {
-	tell := context.WithoutCancel(ctx)
 	claim := &c.read.claim
 	if ctx.Err() != nil && !c.read.told {
 		claim.StopReason = "cancelled"
@@ -128,23 +126,18 @@ func (c *conversation) end(ctx context.Context, ran tool.Result) (sdk.Result, er
 		claim.RetryAfter = wait
 	}
 	result := agent.Judge(*claim, c.read.told, ran, c.process.Stderr())
-	if err := c.emit(tell, c.read.End()); err != nil {
+	if err := c.emit(ctx, c.read.End()); err != nil {
 		return sdk.Result{}, err
 	}
-	ended, err := sdk.NewEvent(sdk.EventSessionEnded, sdk.SessionEnded{
-		StopReason: result.StopReason, ExitCode: result.ExitCode, Signal: result.Signal,
-	})
-	if err != nil {
-		return sdk.Result{}, err
-	}
-	return result, c.emit(tell, []sdk.Event{ended})
+	c.read.SessionEnded(result)
+	return result, c.emit(ctx, c.read.Take())
 }
 
 // prompt is the step's text. A session that cannot be continued is told what was said last.
 func (c *conversation) prompt() string {
 	text := c.a.Instruction
-	if r := c.a.Resume; r != nil && c.resume == "" && r.Summary != "" {
-		return "The files are as earlier work left them. What was said at its end:\n\n" + r.Summary + "\n\nWhat is to be done now:\n\n" + text
+	if c.resume == "" {
+		text = agent.Preamble(c.a.Resume) + text
 	}
 	if strings.HasPrefix(text, "/") {
 		return " " + text // at the very beginning it would be a command to Claude Code itself
@@ -154,7 +147,7 @@ func (c *conversation) prompt() string {
 
 // line takes one line of Claude Code.
 func (c *conversation) line(asking context.Context, line []byte) error {
-	if err := c.emit(context.WithoutCancel(asking), c.read.Line(line)); err != nil {
+	if err := c.emit(asking, c.read.Line(line)); err != nil {
 		return err
 	}
 	if c.read.asked != nil {
@@ -174,12 +167,7 @@ func (c *conversation) line(asking context.Context, line []byte) error {
 }
 
 func (c *conversation) emit(ctx context.Context, events []sdk.Event) error {
-	for _, e := range events {
-		if err := c.a.Host.Emit(ctx, e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return agent.Emit(c.a.Host.Emit).All(ctx, events)
 }
 
 // ask has a request answered while lines go on being read.

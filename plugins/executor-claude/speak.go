@@ -1,12 +1,6 @@
 package main
 
-import (
-	"encoding/json"
-	"errors"
-
-	"github.com/drawspan/drawspan/sdk"
-	"github.com/drawspan/drawspan/sdk/tool"
-)
+import "encoding/json"
 
 // What is said to Claude Code.
 
@@ -36,12 +30,4 @@ func allow(input json.RawMessage) any {
 
 func deny(why string) any {
 	return map[string]any{"behavior": "deny", "message": notAllowed + why + ". Do not try it in another way: go on without it, or stop and say what you need."}
-}
-
-// unstartable explains a program that could not be started.
-func unstartable(err error) error {
-	if errors.Is(err, tool.ErrNoProgram) {
-		return &sdk.Failure{Class: "policy", Message: "Claude Code cannot be started; drawspan executor probe shows what is installed", Err: err}
-	}
-	return err
 }

@@ -35,22 +35,20 @@ func (j job) exec(ctx context.Context, note string) (sdk.Result, error) {
 	process.CloseInput()
 	ran, err := process.Await(ctx, told, process.Stop)
 	if err != nil {
-		return sdk.Result{}, startFailure(err)
+		return sdk.Result{}, err
 	}
 	status := "unknown"
 	if ctx.Err() != nil {
 		status = "cancelled"
 	}
 	p.EndTools(status)
-	if err := j.tell(ctx, p.Take()); err != nil {
-		return sdk.Result{}, err
-	}
 	r := p.result(ctx, ran, process.Stderr())
 	r.Version = version
 	if r.Message == "" {
 		r.Message = note
 	}
-	return r, nil
+	p.SessionEnded(r)
+	return r, j.tell(ctx, p.Take())
 }
 
 // result is the claim.

@@ -23,7 +23,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -171,12 +170,7 @@ type job struct {
 
 // tell emits events whatever has become of ctx: what is told after a cancellation is told all the same.
 func (j job) tell(ctx context.Context, events []sdk.Event) error {
-	for _, e := range events {
-		if err := j.attempt.Host.Emit(context.WithoutCancel(ctx), e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return agent.Emit(j.attempt.Host.Emit).All(ctx, events)
 }
 
 // Probe looks at the installed program.
@@ -194,15 +188,13 @@ func (codex) Probe(ctx context.Context, r sdk.ProbeRequest) (sdk.Probe, error) {
 		return sdk.Probe{}, err
 	}
 	p := sdk.Probe{Version: version, Tested: agent.InRange(version, manifest.Programs[0].Tested), Login: "ready"}
-	if !p.Tested {
-		p.Notes = append(p.Notes, fmt.Sprintf("codex %s is not in the tested range %s", version, manifest.Programs[0].Tested))
-	}
 	if _, _, err := model(os.Environ(), r.Gateway); err != nil {
 		p.Login, p.Notes = "missing", append(p.Notes, err.Error())
 	}
 	switch offered := offersServer(ctx, program, env); {
+	case offered && s.Mode != modeExec && s.Approval != approveNone: // it asks
 	case offered && s.Mode != modeExec:
-		p.Notes = append(p.Notes, "it is driven by its app-server and asks: approval = "+s.Approval)
+		p.Notes = append(p.Notes, "approval = \"never\": it asks for nothing")
 	case s.Mode == modeExec || s.Mode == modeAuto && s.Approval == approveNone:
 		p.Notes = append(p.Notes, "it is driven by codex exec, which never asks")
 	default:

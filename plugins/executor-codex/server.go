@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,8 +76,8 @@ func (j job) serve(ctx context.Context) (sdk.Result, error) {
 	ran, ended := t.process.Await(ctx, t.told, t.cancel)
 	stop()
 	t.requests.wait()
-	if err = errors.Join(ended, err); err != nil && ctx.Err() == nil && !t.over {
-		return sdk.Result{}, startFailure(err)
+	if err = cmp.Or(ended, err); err != nil && ctx.Err() == nil && !t.over {
+		return sdk.Result{}, err
 	}
 	if t.version == "" && ctx.Err() == nil && !offersServer(ctx, j.program, j.home.env) {
 		return sdk.Result{}, fmt.Errorf("%w: %s", errNoServer, tool.LastLines(t.process.Stderr(), 3))
@@ -89,15 +90,9 @@ func (j job) serve(ctx context.Context) (sdk.Result, error) {
 	if err := j.tell(ctx, t.Take()); err != nil {
 		return sdk.Result{}, err
 	}
-	return t.result(ctx, ran)
-}
-
-// startFailure is what a program's not running means.
-func startFailure(err error) error {
-	if errors.Is(err, tool.ErrNoProgram) {
-		return &sdk.Failure{Class: "policy", Message: "the installed codex cannot be started", Err: err}
-	}
-	return err
+	r, err := t.result(ctx, ran)
+	t.SessionEnded(sdk.ResultOf(r, err))
+	return r, errors.Join(err, j.tell(ctx, t.Take()))
 }
 
 // line takes one line of the server.

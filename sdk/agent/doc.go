@@ -26,14 +26,7 @@
 //			return sdk.Result{}, agent.ErrNoProgram(manifest.Programs[0])
 //		}
 //		var r reader
-//		tell := func(events []sdk.Event) error {
-//			for _, e := range events {
-//				if err := a.Host.Emit(context.WithoutCancel(ctx), e); err != nil {
-//					return err
-//				}
-//			}
-//			return nil
-//		}
+//		tell := func(events []sdk.Event) error { return agent.Emit(a.Host.Emit).All(ctx, events) }
 //		p := agent.Start(context.WithoutCancel(ctx), agent.Command{
 //			Argv: agent.Argv(*a.Program, "--json"), Dir: a.Tree, Env: agent.Environ(os.Environ(), nil, nil),
 //		}, agent.Handler{

@@ -36,6 +36,17 @@ var ErrEnded = errors.New("the program's input is closed")
 // Emit sends one event; it is the Emit of an attempt's host.
 type Emit func(ctx context.Context, e sdk.Event) error
 
+// All sends events whatever has become of ctx: what is told after a cancellation is told all the same.
+func (e Emit) All(ctx context.Context, events []sdk.Event) error {
+	ctx = context.WithoutCancel(ctx)
+	for _, one := range events {
+		if err := e(ctx, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Command is an agent program to start.
 type Command struct {
 	Argv    []string // see Argv
@@ -100,8 +111,11 @@ func Start(ctx context.Context, c Command, on Handler) *Process {
 			Argv: c.Argv, Dir: c.Dir, Env: c.Env, Stdin: p.input, Output: output, Grace: c.Grace,
 		})
 		p.input.close()
-		if err == nil {
+		switch {
+		case err == nil:
 			err = lines.end()
+		case errors.Is(err, tool.ErrNoProgram):
+			err = &sdk.Failure{Class: "policy", Message: "the agent's program cannot be started; drawspan executor probe shows what is installed", Err: err}
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()

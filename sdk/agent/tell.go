@@ -101,6 +101,11 @@ func (t *Tell) ToolEnded(id, parent string, start sdk.ToolStarted, end sdk.ToolE
 	t.Event(sdk.EventToolEnded, id, parent, end)
 }
 
+// SessionEnded tells session.ended: the last event of an attempt.
+func (t *Tell) SessionEnded(r sdk.Result) {
+	t.Event(sdk.EventSessionEnded, "", "", sdk.SessionEnded{StopReason: r.StopReason, ExitCode: r.ExitCode, Signal: r.Signal})
+}
+
 // Open says that a tool has started and not ended.
 func (t *Tell) Open(id string) bool {
 	_, open := t.open[id]

@@ -69,12 +69,12 @@ func (p pluginsPort) question(ctx context.Context, ex *work.ExecutorDecl, out *a
 		return
 	}
 	p.programs.told(out.Program, &found)
-	if !found.Tested && out.Program.Tested != "" {
+	if found.Version != "" && !found.Tested && out.Program.Tested != "" {
 		out.Notes = append(out.Notes, fmt.Sprintf("version %s was not tried with this plugin: it was tested with %s", found.Version, out.Program.Tested))
 	}
 	if found.Login == loginGone {
-		out.Problem = "it is not logged in, and has no key"
-		out.Fix = "add a credential to its sandbox, or a gateway to the executor; then run: drawspan config reload"
+		out.Problem = "it cannot reach a model: it has no login, no key, and no gateway that it speaks to"
+		out.Fix = "add a credential to its sandbox, or a gateway of its wire to the executor; then run: drawspan config reload"
 	}
 }
 
