@@ -203,8 +203,10 @@ func (r *reader) outcome(t terminal) {
 		message := t.message()
 		class, again := agent.Class(t.Status, message)
 		r.failed("error", class, again, message)
-	case t.Stop == "refusal" || t.Stop == "max_tokens":
-		r.claim.StopReason = t.Stop
+	case t.Stop == "refusal":
+		r.failed("refusal", "policy", false, "the model refused to go on")
+	case t.Stop == "max_tokens":
+		r.failed("max_tokens", "context", false, "it ended at its limit of tokens")
 	default:
 		r.claim.StopReason = "end_turn"
 	}
