@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/sdktest"
 )
 
 var renew = flag.Bool("update", false, "write the golden files anew from what is seen")
@@ -239,17 +240,5 @@ func BenchmarkNormalise(b *testing.B) {
 		}
 		b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
 	})
-	b.Run("scan", func(b *testing.B) { scan(b, lines) })
-}
-
-// scan looks whether the lines are JSON and no more: the floor.
-func scan(b *testing.B, lines [][]byte) {
-	for b.Loop() {
-		for _, line := range lines {
-			if !json.Valid(line) {
-				b.Fatal("not JSON")
-			}
-		}
-	}
-	b.ReportMetric(float64(b.N*len(lines))/b.Elapsed().Seconds(), "lines/s")
+	b.Run("scan", func(b *testing.B) { sdktest.Scan(b, lines) })
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/sdktest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -137,8 +138,8 @@ func TestTheTerminalRecordIsTheClaim(t *testing.T) {
 	result := func(members string) string { return `{"type":"result","session_id":"s",` + members + `}` }
 	for name, c := range map[string]struct{ line, stop, class string }{
 		"success":          {result(`"subtype":"success","is_error":false,"stop_reason":"end_turn"`), "end_turn", ""},
-		"refusal":          {result(`"subtype":"success","is_error":false,"stop_reason":"refusal"`), "refusal", ""},
-		"tokens":           {result(`"subtype":"success","is_error":false,"stop_reason":"max_tokens"`), "max_tokens", ""},
+		"refusal":          {result(`"subtype":"success","is_error":false,"stop_reason":"refusal"`), "refusal", "policy"},
+		"tokens":           {result(`"subtype":"success","is_error":false,"stop_reason":"max_tokens"`), "max_tokens", "context"},
 		"auth":             {result(`"subtype":"success","is_error":true,"api_error_status":401`), "error", "auth"},
 		"limit":            {result(`"subtype":"success","is_error":true,"api_error_status":429`), "error", "rate_limit"},
 		"overloaded":       {result(`"subtype":"success","is_error":true,"api_error_status":529`), "error", "overloaded"},
@@ -235,17 +236,5 @@ func BenchmarkNormalise(b *testing.B) {
 		}
 		b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
 	})
-	b.Run("scan", func(b *testing.B) { scan(b, all) })
-}
-
-// scan looks whether the lines are JSON and no more: the floor.
-func scan(b *testing.B, lines [][]byte) {
-	for b.Loop() {
-		for _, line := range lines {
-			if !json.Valid(line) {
-				b.Fatal("not JSON")
-			}
-		}
-	}
-	b.ReportMetric(float64(b.N*len(lines))/b.Elapsed().Seconds(), "lines/s")
+	b.Run("scan", func(b *testing.B) { sdktest.Scan(b, all) })
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/sdktest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -263,17 +264,5 @@ func BenchmarkNormalise(b *testing.B) {
 		}
 		b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
 	})
-	b.Run("scan", func(b *testing.B) { scan(b, stream) })
-}
-
-// scan looks whether the lines are JSON and no more: the floor.
-func scan(b *testing.B, lines [][]byte) {
-	for b.Loop() {
-		for _, line := range lines {
-			if !json.Valid(line) {
-				b.Fatal("not JSON")
-			}
-		}
-	}
-	b.ReportMetric(float64(b.N*len(lines))/b.Elapsed().Seconds(), "lines/s")
+	b.Run("scan", func(b *testing.B) { sdktest.Scan(b, stream) })
 }

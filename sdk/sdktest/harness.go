@@ -112,3 +112,16 @@ func Refused(t testing.TB, err error, code wire.Code) *wire.Refusal {
 	}
 	return refusal
 }
+
+// Scan looks whether lines are JSON and no more: the floor of a benchmark of what makes events of them.
+func Scan(b *testing.B, lines [][]byte) {
+	b.Helper()
+	for b.Loop() {
+		for _, line := range lines {
+			if !json.Valid(line) {
+				b.Fatal("not JSON")
+			}
+		}
+	}
+	b.ReportMetric(float64(b.N*len(lines))/b.Elapsed().Seconds(), "lines/s")
+}
