@@ -62,11 +62,12 @@ func (p *page) verdict(step api.Step) {
 }
 
 // next names the commands that make sense now.
-func (p *page) next(step api.Step, branch string) {
+func (p *page) next(step api.Step, branch string) { p.listed(nextOf(step, branch)) }
+
+func nextOf(step api.Step, branch string) (cmds []string) {
 	if branch == "" {
 		branch = "BRANCH"
 	}
-	var cmds []string
 	switch {
 	case step.State == statePassed:
 		cmds = []string{"drawspan step apply " + step.ID + " --branch " + branch, "drawspan step diff " + step.ID}
@@ -86,6 +87,11 @@ func (p *page) next(step api.Step, branch string) {
 	default:
 		cmds = []string{"drawspan step wait " + step.ID}
 	}
+	return cmds
+}
+
+// listed are commands that can be next.
+func (p *page) listed(cmds []string) {
 	for i, c := range cmds {
 		lead := "      "
 		if i == 0 {

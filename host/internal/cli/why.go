@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,7 +110,7 @@ func (p *page) why(r reasons, now time.Time) {
 		}
 	}
 	p.gap()
-	p.next(st, "")
+	p.listed(slices.DeleteFunc(nextOf(st, ""), func(c string) bool { return strings.HasPrefix(c, "drawspan why ") })) // this is it
 }
 
 // because is the one reason that decided.
@@ -123,6 +124,9 @@ func (p *page) because(r reasons) string {
 		if g.Gate.Verdict == verdictHold {
 			return "the gate " + term.Line(g.Gate.Name) + " waits for a person: " + firstLine(g.Gate.Reason)
 		}
+	}
+	if r.Step.Reason == "no_change" {
+		return "the executor ended and changed nothing"
 	}
 	if r.Step.Reason != "" {
 		return term.Line(r.Step.Reason)

@@ -49,7 +49,7 @@ func (a *drive) permit(ctx context.Context, e sdk.Event) error {
 		d.state = work.ApprovalDenied
 		a.noteDenied(ctx, p, d)
 	default:
-		return a.ask(ctx, question{kind: work.ApprovalPermission, item: p.ID, prompt: promptOf(p), permission: d})
+		return a.ask(ctx, question{kind: work.ApprovalPermission, item: p.ID, prompt: promptOf(p, a.tree.Path()), permission: d})
 	}
 	a.resolved(d)
 	a.tell(ctx, d)
@@ -154,7 +154,7 @@ func (a *drive) noteDenied(ctx context.Context, p sdk.Permission, d decided) {
 	}
 	err := a.d.opt.Record.Apply(ctx, work.Fact{
 		Kind: "permission.denied", Actor: daemonActor(), RunID: a.at.RunID, StepID: a.at.StepID, AttemptID: a.at.ID, At: a.d.now(),
-		Body: map[string]any{"tool": d.tool, "asked": clipped(promptOf(p), maxFactText), "rule": d.rule, "declared": d.declared},
+		Body: map[string]any{"tool": d.tool, "asked": clipped(promptOf(p, a.tree.Path()), maxFactText), "rule": d.rule, "declared": d.declared},
 	})
 	if err != nil {
 		a.d.report(ctx, "record a denied permission", err, "attempt", a.at.ID)
@@ -164,16 +164,20 @@ func (a *drive) noteDenied(ctx context.Context, p sdk.Permission, d decided) {
 // maxFactText is how much of a request a fact keeps, in bytes.
 const maxFactText = 1 << 10
 
-// promptOf is a request in the words that a person decides by: all of the command, and the paths.
-func promptOf(p sdk.Permission) string {
+// promptOf is a request in the words that a person decides by: all of the command, as it is, and the paths,
+// those below the tree as they are in the repository.
+func promptOf(p sdk.Permission, tree string) string {
 	const mostPaths = 20
+	named := slices.DeleteFunc(slices.Clone(p.Paths), func(path string) bool { return strings.Contains(p.Title, path) })
+	if p.Command == "" {
+		p.Title = strings.ReplaceAll(p.Title, tree+"/", "")
+	}
 	lines := []string{strings.TrimRight(p.Tool+": "+p.Title, ": ")}
 	if p.Command != "" && !strings.Contains(p.Title, p.Command) {
 		lines = append(lines, "command: "+p.Command)
 	}
-	named := slices.DeleteFunc(slices.Clone(p.Paths), func(path string) bool { return strings.Contains(p.Title, path) })
 	for _, path := range named[:min(len(named), mostPaths)] {
-		lines = append(lines, "path: "+path)
+		lines = append(lines, "path: "+strings.TrimPrefix(path, tree+"/"))
 	}
 	if more := len(named) - mostPaths; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more paths", more))
