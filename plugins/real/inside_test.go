@@ -75,7 +75,7 @@ func (o order) build(names *nameserver) error {
 		{"mount /proc", func() error { return unix.Mount("proc", "/proc", "proc", 0, "") }},
 		{"bring up loopback", loopbackUp},
 		{"serve names", names.start},
-		{"point at the name server", o.resolver},
+		{"lay out the system's files", o.system},
 		{"make all read-only but the attempt's", o.confine},
 		{"try the name server", func() error {
 			_, err := net.DefaultResolver.LookupHost(context.Background(), "control.example")
@@ -111,10 +111,13 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
 }
 
-// resolver puts a resolv.conf over the system's that names our server, and an nsswitch.conf that asks it.
-func (o order) resolver() error {
+// system puts files over the system's: a resolv.conf that names our server, an nsswitch.conf that asks it, and, as in
+// every sandbox, a passwd that knows the user.
+func (o order) system() error {
 	for name, text := range map[string]string{"/etc/resolv.conf": "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n",
-		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n"} {
+		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+		"/etc/passwd":        fmt.Sprintf("agent:x:%d:%d:agent:%s:/bin/sh\n", os.Getuid(), os.Getgid(), filepath.Join(o.Dir, "home")),
+	} {
 		target, err := filepath.EvalSymlinks(name)
 		if errors.Is(err, os.ErrNotExist) && name == "/etc/nsswitch.conf" {
 			continue
