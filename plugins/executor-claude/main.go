@@ -106,7 +106,7 @@ func (claude) Probe(ctx context.Context, r sdk.ProbeRequest) (sdk.Probe, error) 
 	own := manifest.Programs[0]
 	p := sdk.Probe{Login: login(r.Gateway)}
 	if p.Login == "missing" {
-		p.Notes = append(p.Notes, "no credential: declare a gateway for the executor, or hand "+strings.Join(credentials[:3], ", ")+" in by a credential block of its sandbox")
+		p.Notes = append(p.Notes, noCredential)
 	}
 	if r.Gateway != nil && r.Gateway.Wire != sdk.WireMessages {
 		p.Login, p.Notes = "missing", append(p.Notes, fmt.Sprintf("the gateway speaks %s; Claude Code needs one of wire %s", r.Gateway.Wire, sdk.WireMessages))

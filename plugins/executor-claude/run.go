@@ -21,7 +21,7 @@ const maxAsked = 64
 func (claude) Run(ctx context.Context, a *sdk.Attempt) (sdk.Result, error) {
 	s, err := parse(a.Config)
 	if err == nil {
-		err = possible(a)
+		err = possible(a, s)
 	}
 	if err != nil {
 		return sdk.Result{}, err
@@ -58,13 +58,17 @@ func perform(ctx context.Context, a *sdk.Attempt, s settings, config string) (sd
 }
 
 // possible says what is missing before anything is started.
-func possible(a *sdk.Attempt) error {
+func possible(a *sdk.Attempt, s settings) error {
 	if a.Program == nil {
 		return agent.ErrNoProgram(manifest.Programs[0])
 	}
 	if a.Gateway != nil && a.Gateway.Wire != sdk.WireMessages {
 		return &sdk.Failure{Class: "policy", Message: fmt.Sprintf(
 			"the gateway speaks %s, and Claude Code needs one of wire %s", a.Gateway.Wire, sdk.WireMessages)}
+	}
+	// The repository's settings can name a program that has a key. Claude Code itself would ask for "/login".
+	if !s.Repository && login(a.Gateway) == "missing" {
+		return &sdk.Failure{Class: "auth", Message: noCredential}
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ func self(t *testing.T) string {
 	}
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("TMPDIR", t.TempDir())
+	if os.Getenv("ANTHROPIC_API_KEY") == "" {
+		t.Setenv("ANTHROPIC_API_KEY", "k")
+	}
 	return path
 }
 
@@ -359,8 +362,20 @@ func TestWithoutAProgramTheAttemptSaysWhatToInstall(t *testing.T) {
 	if err != nil || !r.Failed || r.Class != "policy" || !strings.Contains(r.Message, "npm install -g @anthropic-ai/claude-code") {
 		t.Errorf("result %+v, %v", r, err)
 	}
+	t.Setenv("ANTHROPIC_API_KEY", "k")
 	r, err = driveAt(t, "/no/such/claude")
 	if err != nil || !r.Failed || r.Class != "policy" || !strings.Contains(r.Message, "cannot be started") {
+		t.Errorf("result %+v, %v", r, err)
+	}
+}
+
+func TestWithoutACredentialTheAttemptSaysWhereToPutOne(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	for _, key := range credentials {
+		t.Setenv(key, "")
+	}
+	r, err := driveAt(t, "/no/such/claude")
+	if err != nil || !r.Failed || r.Class != "auth" || !strings.Contains(r.Message, "credential block") {
 		t.Errorf("result %+v, %v", r, err)
 	}
 }

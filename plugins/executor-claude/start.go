@@ -34,6 +34,10 @@ var credentials = []string{
 	"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY",
 }
 
+// noCredential is what to do where there is none of them.
+const noCredential = "Claude Code has no credential: name a gateway of wire \"messages\" in the executor, " +
+	"or hand ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN in by a credential block of its sandbox"
+
 // loginBytes bounds the file that a login of Claude Code is.
 const loginBytes = 64 << 10
 
