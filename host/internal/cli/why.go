@@ -95,6 +95,9 @@ func (p *page) why(r reasons, now time.Time) {
 		if a.Message != "" {
 			p.line("    " + firstLine(a.Message))
 		}
+		if a.Outcome == "failed" && a.Reason != "" {
+			p.line("    reason: " + term.Line(a.Reason))
+		}
 		if d, ok := deathOf(a); ok {
 			p.line("    " + p.proof(d))
 		}
