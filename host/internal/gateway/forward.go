@@ -57,6 +57,7 @@ func (g *Gateway) turnDown(w http.ResponseWriter, c *call, no *refusal, began ti
 
 // say answers in the wire's own form. The header is what vendors' clients look at before they repeat a call.
 func (g *Gateway) say(w http.ResponseWriter, no *refusal) {
+	_ = wait(w, time.Now().Add(g.bounds.body)) // the server reads some of what was not read; a broken connection ends by itself
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Connection", "close") // what is left of the body, if any, is not read
@@ -195,14 +196,18 @@ func hops(name string) bool {
 	}, name) || strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "Proxy-")
 }
 
-// dropped headers of a call do not go on: those of the connection, and all that could be a credential or
-// choose an account.
+// dropped headers of a call do not go on: those of the connection, and all that could be a credential, choose
+// an account, make another call of this one, or have the answer without its usage or in pieces, which neither
+// the meter nor the mask would know again.
 func dropped(name string) bool {
 	if hops(name) || strings.HasPrefix(name, "X-Goog-User") || strings.HasPrefix(name, "Openai-Organization") || strings.HasPrefix(name, "Openai-Project") {
 		return true
 	}
 	lower := strings.ToLower(name)
-	return slices.ContainsFunc([]string{"auth", "key", "token", "secret", "cookie", "credential", "password"}, func(word string) bool {
+	return slices.ContainsFunc([]string{
+		"auth", "key", "token", "secret", "cookie", "credential", "password",
+		"override", "rewrite", "original", "forward", "-host", "-url", "real-ip", "fieldmask", "range", "prefer", "account",
+	}, func(word string) bool {
 		return strings.Contains(lower, word)
 	})
 }

@@ -163,6 +163,8 @@ func TestOnlyModelsOfTheListAreCalled(t *testing.T) {
 		`{"model":"other","model":"y"}`: false, `{"model":"other","mod\u0065l":"y"}`: false, `{"model":"other","Model":"y"}`: false, `{"messages":[],"MODEL":"other"}`: false,
 		`[{"model":"other"}]`: false, `"other"`: false, `{"model":"other"`: false, `{"model":"other"}{}`: false, `nonsense`: false, ``: false, `{"x":{"model":"other"}}`: false,
 		`{"model":"` + strings.Repeat("o", 400) + `"}`: false,
+		`{"model":"other","models":["y"]}`:             false, `{"model":"other","Fallbacks":["y"]}`: false, `{"model":"other","fallback_m\u006fdels":[]}`: false,
+		`{"model":"other","x":{"models":["y"]}}`: true,
 	} {
 		before := len(f.requests())
 		a, got := n.post("/v1/messages", body)

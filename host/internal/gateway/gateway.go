@@ -154,8 +154,9 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 		_ = server.Close() // its error is Serve's
 	})
 	defer stop()
-	err := server.Serve(&bounded{Listener: l, slots: make(chan struct{}, maxConns)})
+	err := server.Serve(&bounded{Listener: l, slots: make(chan struct{}, maxConns), ended: ctx.Done()})
 	done()
+	_ = server.Close() // whatever made it end: no connection outlives it
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
@@ -171,11 +172,17 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 type bounded struct {
 	net.Listener
 	slots chan struct{}
+	ended <-chan struct{}
 }
 
-// Accept waits for a slot, then for a connection.
+// Accept waits for a slot, then for a connection. The server closes connections only when nobody accepts any
+// more, so whoever holds all of them must not hold up the end.
 func (b *bounded) Accept() (net.Conn, error) {
-	b.slots <- struct{}{}
+	select {
+	case b.slots <- struct{}{}:
+	case <-b.ended:
+		return nil, net.ErrClosed
+	}
 	c, err := b.Listener.Accept()
 	if err != nil {
 		<-b.slots

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -100,6 +101,68 @@ func TestAHeaderOfTheConnectionDoesNotGoOn(t *testing.T) {
 	}
 	if seen[0].ContentLength != int64(len(body)) || seen[0].Host == n.addr || len(seen[0].Trailer) != 0 {
 		t.Errorf("length %d, host %s, trailer %v", seen[0].ContentLength, seen[0].Host, seen[0].Trailer)
+	}
+}
+
+// Some services take another method, path or account out of a header, leave the usage out of the answer, or
+// answer in pieces.
+func TestAHeaderThatMakesAnotherCallOfThisOneDoesNotGoOn(t *testing.T) {
+	f := newFar(t, says("application/json", `{}`))
+	n := newNear(t, f, Options{Wire: "gemini", Credential: realKey})
+	gone := []string{
+		"X-HTTP-Method-Override", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Original-Host", "X-Forwarded-Prefix", "X_Forwarded_Host", "X-Real-IP",
+		"X-Custom-Host", "Helicone-Target-URL", "X-Goog-FieldMask", "Range", "If-Range", "Prefer", "Chatgpt-Account-Id", "X-Goog-User-Project",
+	}
+	stay := []string{"Anthropic-Version", "Anthropic-Beta", "Anthropic-Dangerous-Direct-Browser-Access", "Openai-Beta", "Originator", "Session_id", "X-Goog-Api-Client", "X-Stainless-Runtime-Version"}
+	var with []string
+	for _, name := range append(gone, stay...) {
+		with = append(with, name, "1")
+	}
+	a, _ := n.post("/v1beta/models/m:generateContent", `{}`, with...)
+	seen := f.requests()
+	if a.StatusCode != http.StatusOK || len(seen) != 1 {
+		t.Fatalf("%s, %d requests", a.Status, len(seen))
+	}
+	for _, name := range gone {
+		if seen[0].Header.Get(name) != "" {
+			t.Errorf("%s went out", name)
+		}
+	}
+	for _, name := range stay {
+		if seen[0].Header.Get(name) != "1" {
+			t.Errorf("%s did not go out", name)
+		}
+	}
+}
+
+// Whoever has taken every connection cannot hold up the end of the attempt.
+func TestTheEndDoesNotWaitForConnectionsThatAreHeld(t *testing.T) {
+	f := newFar(t, says("application/json", `{}`))
+	n := newNear(t, f, Options{Wire: "chat"})
+	held := make([]net.Conn, maxConns)
+	for i := range held {
+		var err error
+		if held[i], err = (&net.Dialer{}).DialContext(t.Context(), "tcp", n.addr); err != nil {
+			t.Fatal(err)
+		}
+		defer held[i].Close()
+		_, _ = io.WriteString(held[i], "GET /v1/models HTTP/1.1\r\nHost: "+n.addr+"\r\nAuthorization: Bearer "+dummyKey+"\r\n\r\n") // it is judged by its answer
+		if a, err := http.ReadResponse(bufio.NewReader(held[i]), nil); err != nil || a.StatusCode != http.StatusOK {
+			t.Fatalf("%v %v", a, err)
+		}
+	}
+	done := make(chan struct{})
+	go func() { n.end(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the end waits for the callers")
+	}
+	for _, c := range held {
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second)) // the read fails
+		if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
+			t.Fatal("a connection outlives the gateway")
+		}
 	}
 }
 

@@ -159,6 +159,7 @@ func wait(w http.ResponseWriter, until time.Time) *refusal {
 type facts struct {
 	model      string
 	models     int  // how often it is there
+	more       bool // it names others beside it, as some services let it
 	background bool // the answer comes, and the call goes on
 	odd        bool // another reader might understand it differently
 }
@@ -180,6 +181,7 @@ func factsOf(body []byte) facts {
 		if string(name) == "model" {
 			f.models++
 		}
+		f.more = f.more || slices.ContainsFunc([]string{"models", "fallbacks", "fallback_models"}, func(ours string) bool { return strings.EqualFold(string(name), ours) })
 	}
 	w.feed(body)
 	object := bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))
@@ -198,6 +200,8 @@ func (g *Gateway) inspect(c *call) *refusal {
 		return refuse(http.StatusBadRequest, "body", "the body is no plain object with one model")
 	case f.background:
 		return refuse(http.StatusBadRequest, "background", "the gateway forwards no call that goes on after its answer")
+	case f.more && len(g.opt.Models) > 0:
+		return refuse(http.StatusBadRequest, "model", "the gateway has a list of models and forwards no call that names several")
 	case c.model != "" && f.models == 1 && strings.TrimPrefix(f.model, "models/") != c.model:
 		return refuse(http.StatusBadRequest, "body", "path and body name different models")
 	case c.model == "":
