@@ -81,8 +81,9 @@ func (f *Finder) digest(src *os.File) (string, error) {
 // tick is more than the kernel's clock for time stamps may be behind: within it, a change can leave no trace.
 const tick = 100 * time.Millisecond
 
-// recent reports a file that may change once more without a new time stamp.
-func recent(now time.Time, id identity) bool { return now.Sub(time.Unix(id.ctime.Unix())).Abs() < tick }
+// recent reports a file that may change once more without a new time stamp, seen from when it was looked at.
+// What seems to come from the future is no older.
+func recent(now time.Time, id identity) bool { return now.Sub(time.Unix(id.ctime.Unix())) < tick }
 
 func (f *Finder) hashed(id identity) (string, bool) {
 	f.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -394,6 +395,16 @@ func TestEveryChangeOfWhatRunsIsSeen(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// To look at a large package takes longer than a tick: what changed meanwhile is as new as what changed just before.
+func TestWhatChangesDuringALongLookIsNotRemembered(t *testing.T) {
+	began := time.Now()
+	for ago, want := range map[time.Duration]bool{time.Second: false, 10 * time.Millisecond: true, 0: true, -10 * time.Millisecond: true, -time.Second: true, -time.Hour: true} {
+		if got := program.Recent(began, began.Add(-ago)); got != want {
+			t.Errorf("changed %v before the look began: recent %v", ago, got)
+		}
 	}
 }
 
