@@ -4,8 +4,11 @@ import "github.com/drawspan/drawspan/host/escape/catalogue"
 
 // cannot says why a back-end has not what a probe needs, or "". Where it is asked for, the launch is refused.
 func cannot(backend string, p *catalogue.Probe) string {
-	if backend == "landlock" && p.Under == catalogue.Proxied {
+	switch {
+	case backend == "landlock" && p.Under == catalogue.Proxied:
 		return "not run under landlock: it has no proxy, and a policy that asks for one is refused"
+	case backend == "landlock" && p.Under == catalogue.Modelled:
+		return "not run under landlock: it has no network of its own, and a launch with a gateway is refused"
 	}
 	return ""
 }

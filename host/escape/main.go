@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -48,7 +50,7 @@ func run(args []string, out, said io.Writer) int {
 	others := flags.Bool("peers", false, "run the list under other sandboxes instead, and compare")
 	one := flags.String("peer", "", "run the list under the one of that `name` and print JSON lines")
 	normal := flags.Bool("normal", false, "run ordinary work instead, which must not be refused")
-	only := flags.String("only", "", "the `number` of one probe")
+	only := flags.String("only", "", "the `numbers` of some probes, with commas between them")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -98,7 +100,7 @@ func newRig(level, backend string) (*rig, error) {
 func (g *rig) escapes(out io.Writer, jsonFile, only string) (int, error) {
 	var lines []line
 	for _, p := range catalogue.All() {
-		if only != "" && p.ID != only {
+		if only != "" && !slices.Contains(strings.Split(only, ","), p.ID) {
 			continue
 		}
 		l, err := g.try(&p, true)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ var (
 // secret. It is noted who was led where.
 type sites struct {
 	good, other net.Listener
+	model       *upstream
 	mu          sync.Mutex
 	led         []string
 }
@@ -43,10 +45,21 @@ func newSites(secret string) (*sites, error) {
 	}
 	go answerAll(good, catalogue.AllowedSite)
 	go answerAll(other, secret)
-	return &sites{good: good, other: other}, nil
+	s := &sites{good: good, other: other}
+	if s.model, err = newUpstream(secret, s.note); err != nil {
+		return nil, errors.Join(err, good.Close(), other.Close())
+	}
+	return s, nil
 }
 
-func (s *sites) close() error { return errors.Join(s.good.Close(), s.other.Close()) }
+func (s *sites) close() error { return errors.Join(s.good.Close(), s.other.Close(), s.model.close()) }
+
+// note keeps that somebody was led where nobody may be.
+func (s *sites) note(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.led = append(s.led, what)
+}
 
 // answerAll answers until the listener is closed.
 func answerAll(l net.Listener, text string) {
@@ -89,9 +102,7 @@ func (s *sites) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	where := s.good
 	if to.Addr() != goodAddress || to.Port() != 80 && to.Port() != 443 {
 		where = s.other
-		s.mu.Lock()
-		s.led = append(s.led, "the proxy led to "+to.String())
-		s.mu.Unlock()
+		s.note("the proxy led to " + to.String())
 	}
 	return (&net.Dialer{}).DialContext(ctx, "tcp4", where.Addr().String())
 }
@@ -154,6 +165,19 @@ func allowList() []string {
 		list = append(list, host, host+":80")
 	}
 	return list
+}
+
+// ways gives a launch the ways out that the probe is about, as far as they are not left out. The returned
+// function ends them.
+func (g *rig) ways(p *catalogue.Probe, r *sandbox.Request, walls []string) (end func(), err error) {
+	switch {
+	case slices.Contains(walls, catalogue.Listener) || slices.Contains(walls, catalogue.NetNS):
+	case p.Under == catalogue.Proxied:
+		return g.outlet(r, slices.Contains(walls, catalogue.Egress))
+	case p.Under == catalogue.Modelled:
+		return g.models(r, slices.Contains(walls, catalogue.Models))
+	}
+	return func() {}, nil
 }
 
 // outlet gives a launch its network, as the daemon does, or a careless one. The returned function ends it.

@@ -184,21 +184,19 @@ func (g *rig) confined(p *catalogue.Probe, walls []string) (*result, error) {
 	defer closeProgram()
 	r := &result{reported: make(map[string]int64)}
 	request.OnViolation = func(v sandbox.Violation) { r.reported[v.Name] += v.Count }
-	if p.Under == catalogue.Proxied && !slices.Contains(walls, catalogue.Listener) {
-		end, err := g.outlet(&request, slices.Contains(walls, catalogue.Egress))
-		if err != nil {
-			return nil, err
-		}
-		defer end()
+	end, err := g.ways(p, &request, walls)
+	if err != nil {
+		return nil, err
 	}
-	text, end, err := g.launch(box, request, g.reader(p, walls))
+	defer end()
+	text, exit, err := g.launch(box, request, g.reader(p, walls))
 	if err != nil {
 		return nil, fmt.Errorf("probe %s: %w", p.ID, err)
 	}
-	r.signal = end.Signal
-	r.read(text, end.Lost)
+	r.signal = exit.Signal
+	r.read(text, exit.Lost)
 	if p.Ends != "" && len(walls) == 0 {
-		r.judgeEnd(p.Ends, end.Exceeded)
+		r.judgeEnd(p.Ends, exit.Exceeded)
 	}
 	return r, g.inspect(r)
 }

@@ -32,18 +32,22 @@ const (
 	End      = "lifecycle" // the death of everything with the launch
 	Host     = "host"      // what the host does afterwards
 	Egress   = "egress"    // the proxy's rules
-	Listener = "listener"  // that the proxy's port is taken before the program starts
+	Models   = "gateway"   // what the gateway forwards
+	Listener = "listener"  // that the port of the proxy, or of the gateway, is taken before the program starts
 )
 
 // OfHost reports that a layer is the host's, not the launcher's.
-func OfHost(layer string) bool { return layer == Host || layer == Egress || layer == Listener }
+func OfHost(layer string) bool {
+	return layer == Host || layer == Egress || layer == Models || layer == Listener
+}
 
 // What a probe needs beside the ordinary policy, as in Probe.Under.
 const (
-	Proxied = "proxy"   // a network of one proxy
-	Flooded = "flood"   // somebody who reads what it writes
-	Handled = "handled" // a tree and a git directory that the host takes over afterwards
-	Spoilt  = "spoilt"  // the same, and its configuration is made hostile from outside
+	Proxied  = "proxy"   // a network of one proxy
+	Modelled = "gateway" // a gateway to a model
+	Flooded  = "flood"   // somebody who reads what it writes
+	Handled  = "handled" // a tree and a git directory that the host takes over afterwards
+	Spoilt   = "spoilt"  // the same, and its configuration is made hostile from outside
 )
 
 // Limits of a launch as a whole, as in Probe.Ends.
@@ -132,7 +136,7 @@ type Target struct {
 func All() []Probe {
 	all := slices.Concat(files(), procfs(), descriptors(), gitdir(), network(), families(), namespaces(),
 		tracing(), privileges(), calls(), machine(), ipc(), environment(), exhaustion(), lifecycle(),
-		newer(), proxied(), handled())
+		newer(), proxied(), modelled(), handled())
 	slices.SortStableFunc(all, func(a, b Probe) int { return compareIDs(a.ID, b.ID) })
 	return all
 }

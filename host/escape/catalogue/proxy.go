@@ -66,7 +66,7 @@ func proxied() []Probe {
 		{ID: "46b", Title: "proxy: a tunnel to mail of an allowed host", try: tunnels(AllowedHost+":25", AllowedHost+":465", AllowedHost+":587")},
 		{ID: "46c", Title: "proxy: spellings of a port", try: raws(connect(AllowedHost+":022"), connect(AllowedHost+":+22"), connect(AllowedHost+":65558"),
 			connect(AllowedHost+":443:22"), connect(AllowedHost+":0"), connect(AllowedHost+":22%20"), connect(AllowedHost))},
-		{ID: "47", Layer: Listener, Title: "proxy: take its port", Walls: []string{Listener}, try: takePort},
+		{ID: "47", Layer: Listener, Title: "proxy: take its port", Walls: []string{Listener}, try: takePort(proxyPort)},
 		{ID: "47b", Layer: Caps, Title: "proxy: take the interface away below it", Walls: []string{Caps}, try: takeInterface},
 	}
 	for i := range list {
@@ -156,8 +156,10 @@ func asking(served bool, requests []string) func(*Target) Outcome {
 }
 
 // ask makes one request, and one more through the tunnel where one was opened. The status is the first one.
-func ask(request string) (status, answer string, err error) {
-	c, err := net.DialTimeout("tcp4", port("127.0.0.1", proxyPort), 2*time.Second)
+func ask(request string) (status, answer string, err error) { return askAt(proxyPort, request) }
+
+func askAt(number int, request string) (status, answer string, err error) {
+	c, err := net.DialTimeout("tcp4", port("127.0.0.1", number), 2*time.Second)
 	if err != nil {
 		return "", "", err
 	}
@@ -184,17 +186,19 @@ func ask(request string) (status, answer string, err error) {
 	return status, first + string(rest), nil
 }
 
-// takePort binds where the proxy listens, in every way that sharing a port knows.
-func takePort(*Target) Outcome {
-	var all []Outcome
-	for _, at := range []unix.Sockaddr{
-		&unix.SockaddrInet4{Port: proxyPort, Addr: [4]byte{127, 0, 0, 1}}, &unix.SockaddrInet4{Port: proxyPort}, &unix.SockaddrInet6{Port: proxyPort},
-	} {
-		for _, options := range [][]int{nil, {unix.SO_REUSEADDR}, {unix.SO_REUSEPORT}, {unix.SO_REUSEADDR, unix.SO_REUSEPORT}} {
-			all = append(all, takeAddress(at, options))
+// takePort binds where somebody of the host listens, in every way that sharing a port knows.
+func takePort(number int) func(*Target) Outcome {
+	return func(*Target) Outcome {
+		var all []Outcome
+		for _, at := range []unix.Sockaddr{
+			&unix.SockaddrInet4{Port: number, Addr: [4]byte{127, 0, 0, 1}}, &unix.SockaddrInet4{Port: number}, &unix.SockaddrInet6{Port: number},
+		} {
+			for _, options := range [][]int{nil, {unix.SO_REUSEADDR}, {unix.SO_REUSEPORT}, {unix.SO_REUSEADDR, unix.SO_REUSEPORT}} {
+				all = append(all, takeAddress(at, options))
+			}
 		}
+		return first(all...)
 	}
-	return first(all...)
 }
 
 func takeAddress(at unix.Sockaddr, options []int) Outcome {
@@ -215,7 +219,7 @@ func takeAddress(at unix.Sockaddr, options []int) Outcome {
 	if err := unix.Bind(s, at); err != nil {
 		return refused(err)
 	}
-	return unless(unix.Listen(s, 1), "listens in the proxy's place")
+	return unless(unix.Listen(s, 1), "listens in the host's place")
 }
 
 // takeInterface sets lo down, so that whoever it is set up again for starts anew.
