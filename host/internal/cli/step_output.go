@@ -217,13 +217,8 @@ func (p *logPrinter) line(line []byte) error {
 		return written(err)
 	case !ok:
 		return nil
-	case l.Type == "log" && p.spoken(d):
-		return nil
 	case l.Type == "log":
-		if p.o.stream == "" || p.o.stream == d.Stream {
-			return p.bytes(d.Text)
-		}
-		return nil
+		return p.output(d)
 	case p.o.stream != "":
 		return nil
 	case l.Type == "message" && d.Role != "user":
@@ -234,6 +229,13 @@ func (p *logPrinter) line(line []byte) error {
 		}
 	}
 	return nil
+}
+
+func (p *logPrinter) output(d streamData) error {
+	if p.spoken(d) || p.o.stream != "" && p.o.stream != d.Stream {
+		return nil
+	}
+	return p.bytes(d.Text)
 }
 
 // spoken says that a piece of output is what an agent's adapter has made events of.
