@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -26,6 +28,8 @@ type program struct {
 	fast     bool
 	unasking bool // it asks leave for nothing
 	resumes  bool // a follow-up goes on in its own session
+	// insists is how long it may go on asking a model that fails, where it has no setting for that.
+	insists time.Duration
 }
 
 // matrix lists the agents. Their versions are those of scripts/agents.d.
@@ -34,7 +38,7 @@ func matrix() []program {
 		{name: "codex", bin: "codex", plugin: "codex", model: "gpt-5.5", wire: sdk.WireResponses, fast: true, resumes: true},
 		{name: "claude", bin: "claude", plugin: "claude", wire: sdk.WireMessages, fast: true, resumes: true},
 		{name: "gemini", bin: "gemini", plugin: "acp", profile: "gemini", wire: sdk.WireGemini, fast: true},
-		{name: "qwen", bin: "qwen", plugin: "acp", profile: "qwen", wire: sdk.WireChat},
+		{name: "qwen", bin: "qwen", plugin: "acp", profile: "qwen", wire: sdk.WireChat, insists: 110 * time.Second},
 		{name: "opencode", bin: "opencode", plugin: "acp", profile: "opencode", wire: sdk.WireChat},
 		{name: "copilot", bin: "copilot", plugin: "acp", profile: "copilot", wire: sdk.WireChat},
 		{name: "codex-acp", bin: "codex-acp", plugin: "acp", profile: "codex-acp", wire: sdk.WireResponses, unasking: true},
@@ -61,12 +65,16 @@ const (
 	prefixVar = "DRAWSPAN_PREFIX" // the built programs
 	laneVar   = "DRAWSPAN_REAL"   // "full" for every agent and many repetitions
 	onlyVar   = "DRAWSPAN_ONLY"   // agents' names, to try these alone
+	roundsVar = "DRAWSPAN_ROUNDS" // how often each agent is cancelled; the lane says it otherwise
 )
 
 func full() bool { return os.Getenv(laneVar) == "full" }
 
 // rounds is how often a thing is repeated that must hold every time: few on the fast lane.
 func rounds(few, many int) int {
+	if n, err := strconv.Atoi(os.Getenv(roundsVar)); err == nil && n > 0 {
+		return n
+	}
 	if full() {
 		return many
 	}

@@ -2,7 +2,9 @@ package real
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,7 +95,7 @@ and that ended as cancelled, with the death of all of them proved, and gives the
 compares what the agent claims with what the server had scripted. "Files of the repository" are hooks, MCP
 servers, plugins and extensions that a repository brings: not run, or refused before the start. The columns of
 errors give the class that a failed attempt was told with, or how it ended. A cell that says failed is a defect;
-an empty one was not tried.
+an empty one was not tried. Where a run tries a part, the other cells keep what the last run of that version saw.
 
 `
 
@@ -103,6 +105,7 @@ func writeTable() error {
 	if name == "" || os.Getenv(roomVar) != "" {
 		return nil
 	}
+	before := earlier()
 	var b strings.Builder
 	b.WriteString(tableHead + "| Agent | Version | Plugin |")
 	rule := "|---|---|---|"
@@ -112,9 +115,13 @@ func writeTable() error {
 	}
 	b.WriteString("\n" + rule + "\n")
 	for _, p := range matrix() {
-		row := observations.seen[p.name]
-		if row == nil {
+		row, old := observations.seen[p.name], before[p.name]
+		if row == nil && old == nil {
 			continue
+		}
+		if row == nil || old["version"] == row["version"] {
+			maps.Copy(old, row)
+			row = old
 		}
 		plugin := "`" + p.plugin + "`"
 		if p.profile != "" {
@@ -127,4 +134,26 @@ func writeTable() error {
 		b.WriteString("\n")
 	}
 	return os.WriteFile(name, []byte(b.String()), 0o644)
+}
+
+// earlier reads the page that the repository has, so that a run of a part keeps the rest.
+func earlier() map[string]map[string]string {
+	rows := map[string]map[string]string{}
+	text, err := os.ReadFile(filepath.Join("..", "..", "host", "docs", "agents.md"))
+	_, table, found := strings.Cut(string(text), "\n|---|")
+	if err != nil || !found {
+		return rows
+	}
+	for _, line := range strings.Split(table, "\n")[1:] {
+		cells := strings.Split(line, "|")
+		if len(cells) != len(columns())+5 {
+			continue
+		}
+		row := map[string]string{"version": strings.TrimSpace(cells[2])}
+		for i, c := range columns() {
+			row[c[1]] = strings.TrimSpace(cells[i+4])
+		}
+		rows[strings.TrimSpace(cells[1])] = row
+	}
+	return rows
 }
