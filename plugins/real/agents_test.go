@@ -39,7 +39,7 @@ func matrix() []program {
 		{name: "claude", bin: "claude", plugin: "claude", wire: sdk.WireMessages, fast: true, resumes: true},
 		{name: "gemini", bin: "gemini", plugin: "acp", profile: "gemini", wire: sdk.WireGemini, fast: true},
 		{name: "qwen", bin: "qwen", plugin: "acp", profile: "qwen", wire: sdk.WireChat, insists: 110 * time.Second},
-		{name: "opencode", bin: "opencode", plugin: "acp", profile: "opencode", wire: sdk.WireChat},
+		{name: "opencode", bin: "opencode", plugin: "acp", profile: "opencode", wire: sdk.WireChat, insists: 110 * time.Second},
 		{name: "copilot", bin: "copilot", plugin: "acp", profile: "copilot", wire: sdk.WireChat},
 		{name: "codex-acp", bin: "codex-acp", plugin: "acp", profile: "codex-acp", wire: sdk.WireResponses, unasking: true},
 		{name: "claude-agent-acp", bin: "claude-agent-acp", plugin: "acp", profile: "claude-agent-acp", wire: sdk.WireMessages},
