@@ -113,6 +113,7 @@ func TestRealCancel(t *testing.T) {
 func TestRealDenied(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		if p.unasking {
+			observe(t, p, "denied", "asks no leave", 0)
 			t.Skip(p.name + " asks no leave for anything: the sandbox alone confines it")
 		}
 		r := furnish(t, nil)
