@@ -95,7 +95,8 @@ and that ended as cancelled, with the death of all of them proved, and gives the
 compares what the agent claims with what the server had scripted. "Files of the repository" are hooks, MCP
 servers, plugins and extensions that a repository brings: not run, or refused before the start. The columns of
 errors give the class that a failed attempt was told with, or how it ended. A cell that says failed is a defect;
-an empty one was not tried. Where a run tries a part, the other cells keep what the last run of that version saw.
+an empty one was not tried. Times hold for the machine and its load at that moment. Where a run tries a part,
+the other cells keep what the last run of that version saw.
 
 `
 
