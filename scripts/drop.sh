@@ -20,7 +20,7 @@ drop_root() {
 	seed_modules "$home/proxy" || say "modules could not be handed over; they will be downloaded"
 	name=$1 && shift
 	set -- sh "$here/src/scripts/$name" "$@"
-	for v in CI TERM LANG NO_COLOR COLUMNS NODE_EXTRA_CA_CERTS http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR DRAWSPAN_AGENTS_DIR npm_config_registry npm_config_cafile npm_config_proxy npm_config_https_proxy npm_config_noproxy; do
+	for v in CI TERM LANG NO_COLOR COLUMNS NODE_EXTRA_CA_CERTS http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR DRAWSPAN_AGENTS_DIR DRAWSPAN_ONLY DRAWSPAN_ROUNDS npm_config_registry npm_config_cafile npm_config_proxy npm_config_https_proxy npm_config_noproxy; do
 		eval "[ -z \"\${$v:-}\" ] || set -- \"$v=\$$v\" \"\$@\""
 	done
 	for v in GOFLAGS GOSUMDB GONOSUMDB GOPRIVATE GONOPROXY; do set -- "$v=$(go env $v)" "$@"; done
