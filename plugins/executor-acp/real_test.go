@@ -5,7 +5,10 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,13 +26,18 @@ type real struct {
 	tree    string
 }
 
-// eachReal runs a test for every shipped profile whose program is below $DRAWSPAN_AGENTS.
+// eachReal runs a test for every shipped profile whose program is below $DRAWSPAN_AGENTS, or for those that
+// $DRAWSPAN_ONLY names.
 func eachReal(t *testing.T, test func(t *testing.T, r *real)) {
 	dir := os.Getenv("DRAWSPAN_AGENTS")
 	if dir == "" {
 		t.Skip("DRAWSPAN_AGENTS names no directory with the programs; see scripts/agents")
 	}
+	only := strings.Fields(os.Getenv("DRAWSPAN_ONLY"))
 	for _, p := range shipped() {
+		if len(only) > 0 && !slices.Contains(only, p.Name) {
+			continue
+		}
 		t.Run(p.Name, func(t *testing.T) { test(t, newReal(t, dir, p)) })
 	}
 }
@@ -39,6 +47,9 @@ func newReal(t *testing.T, dir string, p profile) *real {
 	path, err := filepath.EvalSymlinks(filepath.Join(dir, p.Name, "node_modules", ".bin", p.Program))
 	if err != nil {
 		t.Skipf("%s is not installed: %v", p.Program, err)
+	}
+	if _, err := user.LookupId(strconv.Itoa(os.Getuid())); err != nil && p.Name == "qwen" {
+		t.Skip("Qwen Code does not start for a user without an entry in /etc/passwd, which every sandbox has: it is tried in plugins/real")
 	}
 	r := &real{profile: p, program: sdk.Installed{Name: p.Program, Path: path}, wire: sdk.WireChat}
 	for _, wire := range []string{sdk.WireGemini, sdk.WireMessages, sdk.WireResponses, sdk.WireChat} {
