@@ -127,6 +127,9 @@ func (p *Process) words() string {
 func (p *Process) receive(buf []byte) (spec.Message, error) {
 	var m spec.Message
 	n, err := p.control.Read(buf)
+	if errors.Is(err, unix.ECONNRESET) { // it left with a command unread, and the kernel says that before what it said last
+		n, err = p.control.Read(buf)
+	}
 	if err != nil {
 		return m, err
 	}
