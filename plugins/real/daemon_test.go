@@ -154,6 +154,7 @@ type done struct {
 			Proved    bool
 			Survivors int
 			Took      time.Duration
+			Kill      time.Duration
 		}
 	}
 	AttemptID string `json:"attempt_id"`
@@ -274,7 +275,7 @@ func TestRealACancelLeavesNothing(t *testing.T) {
 		run := strings.TrimSpace(string(s.must(t, "drawspan", "run", "open", "w", "-q")))
 		n := rounds(5, 100)
 		deadline, bounded := t.Deadline()
-		var slowest time.Duration
+		var slowest, kill time.Duration
 		for i := range n {
 			if bounded && i >= 10 && time.Until(deadline) < time.Minute {
 				t.Logf("%d rounds of %d: the time that go test allows is over", i, n)
@@ -297,11 +298,11 @@ func TestRealACancelLeavesNothing(t *testing.T) {
 				t.Fatalf("round %d: %s", i, out)
 			}
 			d.buried(t, string(out))
-			slowest = max(slowest, d.Attempt.Death.Took)
+			slowest, kill = max(slowest, d.Attempt.Death.Took), max(kill, d.Attempt.Death.Kill)
 			if left := sleepers(forever); len(left) > 0 {
 				t.Fatalf("round %d: alive after the cancel: %q", i, left)
 			}
 		}
-		observe(t, p, "killed", fmt.Sprintf("%d of %d, at most %d ms", n, n, slowest.Milliseconds()), 0)
+		observe(t, p, "killed", fmt.Sprintf("%d of %d, at most %d ms, of them %d after the kill", n, n, slowest.Milliseconds(), kill.Milliseconds()), 0)
 	})
 }

@@ -90,7 +90,7 @@ of it; "left" counts processes that the agent itself leaves alive at its end. Th
 dead and the endless loop are tried over the daemon: configuration, sandbox at level strict, model gateway.
 
 "Cancelled and dead" counts attempts that were cancelled while a tool ran with attached and detached children
-and that ended as cancelled, with the death of all of them proved, and gives the longest time that the kill took.
+and that ended as cancelled, with the death of all of them proved, and gives the longest time from the cancel to the proof, and what of it came after the kill.
 "Cancel told by the agent" is the longest time from the cancel to the agent's own word on it. "Usage told"
 compares what the agent claims with what the server had scripted. "Files of the repository" are hooks, MCP
 servers, plugins and extensions that a repository brings: not run, or refused before the start. The columns of

@@ -297,8 +297,11 @@ func (p *scriptedPlugin) Stop(context.Context) (work.Death, error) {
 			p.s.livesNow--
 		}
 	})
-	return work.Death{Method: "pid namespace", Proved: true, Signals: []string{"SIGKILL"}}, nil
+	return work.Death{Method: "pid namespace", Proved: true, Signals: []string{"SIGKILL"}, Took: killTook}, nil
 }
+
+// killTook is what a kill of a scripted plugin says that it took.
+const killTook = time.Microsecond
 
 func (p *scriptedPlugin) Execute(ctx context.Context, a sdk.Attempt, sink func(context.Context, sdk.Event) error) (sdk.Result, error) {
 	if p.script.execute == nil {

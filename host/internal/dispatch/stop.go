@@ -52,7 +52,7 @@ func (a *drive) bury(ctx context.Context, signals []string) work.Death {
 	for told := false; ; told = true {
 		death, err := a.plugin.Stop(ctx)
 		death.Signals = append(signals, death.Signals...)
-		death.Took = a.d.now().Sub(began)
+		death.Kill, death.Took = death.Took, a.d.now().Sub(began)
 		if err == nil && death.Proved {
 			return death
 		}

@@ -41,6 +41,9 @@ func TestS35_CancelledIsWrittenOnlyWithAProofOfDeath(t *testing.T) {
 	if at.Cause != "cancel" || !slices.Equal(at.Death.Signals, []string{"cancel", "SIGINT", "SIGTERM", "SIGKILL"}) {
 		t.Errorf("cause %q, signals %v", at.Cause, at.Death.Signals)
 	}
+	if at.Death.Kill != killTook || at.Death.Took <= at.Death.Kill {
+		t.Errorf("from the kill to the proof %v, in all %v", at.Death.Kill, at.Death.Took)
+	}
 }
 
 func TestACancelledExecutorThatStopsByItselfIsNotKilledHarder(t *testing.T) {

@@ -239,6 +239,7 @@ type Death struct {
 	Survivors int           `json:"survivors"`
 	Signals   []string      `json:"signals,omitempty"` // what the ladder sent, in order
 	Took      time.Duration `json:"took"`              // from the first signal to the proof
+	Kill      time.Duration `json:"kill,omitempty"`    // of that, from the kill to the proof; 0 where all had ended before
 }
 
 // Artifact is a stored, content-addressed file of an attempt. Name is stable per attempt.
