@@ -58,7 +58,7 @@ func (h *handshake) run(stdout io.Reader) {
 	default:
 		canonical, failure := judgeHandshake(line)
 		if failure != nil { // its words are the plugin's
-			_, failure = judgeHandshake(words(h.mask, line))
+			failure = inMaskedWords(failure, words(h.mask, line))
 		}
 		if failure == nil {
 			parts := strings.Split(canonical, "|")
@@ -110,6 +110,15 @@ func judgeHandshake(line string) (canonical string, failure *StartError) {
 				printable(parts[4], 20), version, core, wire.ProtocolVersion)}
 	}
 	return strings.Join([]string{parts[0], parts[1], parts[2], parts[3], parts[4]}, "|"), nil
+}
+
+// inMaskedWords is a failure in the words of the masked line. Masking can bring a refused line into order: a credential
+// may hold a separator. It stays refused.
+func inMaskedWords(failure *StartError, line string) *StartError {
+	if _, again := judgeHandshake(line); again != nil {
+		return again
+	}
+	return &StartError{Reason: failure.Reason, Line: printable(line, 200), Detail: fmt.Sprintf(`its first line of output is "%s", which is in order only with its credentials masked`, printable(line, 200))}
 }
 
 // tailLog reads a plugin's standard error: it keeps the end for crash reports and logs the lines, at a

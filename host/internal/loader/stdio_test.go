@@ -37,6 +37,35 @@ func FuzzJudgeHandshake(f *testing.F) {
 	})
 }
 
+// maskOf masks one credential.
+type maskOf string
+
+func (m maskOf) Stream(dst io.Writer) io.WriteCloser { panic("no stream is masked here") }
+func (m maskOf) Text(s string) string                { return strings.ReplaceAll(s, string(m), "***") }
+
+// A credential that holds a separator, written into the handshake by the plugin that it was given to, must
+// not make a refused line one that is in order.
+func TestAHandshakeThatOnlyMaskingPutsInOrderIsRefused(t *testing.T) {
+	const secret = "sk|canary"
+	h := newHandshake(maskOf(secret))
+	h.named = func(network, address string) *StartError {
+		t.Errorf("%s %s was taken as an address", network, address)
+		return nil
+	}
+	told := make(chan []byte)
+	go func() {
+		line, _ := io.ReadAll(h.reader) //nolint:errcheck // a pipe that the handshake closes
+		told <- line
+	}()
+	h.run(strings.NewReader("1|1|" + secret + "|/run/plugin/plugin|grpc\n"))
+	if line := <-told; len(line) > 0 {
+		t.Errorf("go-plugin was told %q", line)
+	}
+	if failure, _ := h.verdict(); failure == nil || strings.Contains(failure.Error(), secret) {
+		t.Errorf("got %v", failure)
+	}
+}
+
 func TestLogLinesAreTakenApartAndCannotBeForged(t *testing.T) {
 	var out bytes.Buffer
 	l := &tailLog{log: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Debug, DisableTime: true}), ended: make(chan struct{})}
