@@ -125,6 +125,17 @@ func (m *models) called(c gateway.Call) {
 	m.launch.OnModelCall(out)
 }
 
+// used is what all calls together had from the model, told or not; nil without a gateway.
+func (m *models) used() *sdk.Usage {
+	if m == nil {
+		return nil
+	}
+	t := m.gateway.Totals()
+	u := usageOf(t.Usage, "session")
+	u.Calls = t.Calls
+	return &u
+}
+
 // usageOf is what the gateway counted, in everybody's words.
 func usageOf(u gateway.Usage, scope string) sdk.Usage {
 	out := sdk.Usage{

@@ -142,6 +142,9 @@ func (p pluginPort) Identity() work.PluginIdentity {
 // Leftovers is how many processes were alive beside the plugin when it ended; asked after Stop.
 func (p pluginPort) Leftovers() int { return p.Instance.Exit().Leftovers }
 
+// ModelUse is what the gateway counted.
+func (p pluginPort) ModelUse() *sdk.Usage { return p.ways.model.used() }
+
 // endWithin is how long a plugin that has answered may take to end by itself before it is killed.
 const endWithin = 500 * time.Millisecond
 

@@ -43,7 +43,6 @@ type drive struct {
 	firstEvent time.Time
 	questions  sync.WaitGroup
 	violations atomic.Int64
-	models     modelUse
 
 	tally       sync.Mutex // guards the next two
 	permissions work.Permissions

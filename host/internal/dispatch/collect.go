@@ -66,7 +66,7 @@ func (a *drive) removeJournal() error {
 func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, error) {
 	evidence := &work.Evidence{Violations: a.violations.Load(), Permissions: a.counted(func(*work.Permissions) {}), FirstEvent: a.firstEvent}
 	if a.plugin != nil {
-		evidence.Leftovers = a.plugin.Leftovers()
+		evidence.Leftovers, evidence.Usage = a.plugin.Leftovers(), usageOf(a.plugin.ModelUse())
 		if err := a.plugin.Unchanged(ctx); err != nil {
 			evidence.Program = fault.From(err).Message
 		}
@@ -75,7 +75,7 @@ func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, er
 		evidence.Commits = a.commits(ctx)
 	}
 	a.git = nil // the capture removes it
-	evidence.Usage, evidence.Resumed = usageOf(a.modelTotal()), a.resumed
+	evidence.Resumed = a.resumed
 	patch, err := a.d.opt.Artifacts.Create(maxPatch)
 	if err != nil {
 		return evidence, nil, fmt.Errorf("create diff artifact: %w", err)

@@ -198,7 +198,8 @@ type script struct {
 	unprovable  int // how many Stops answer without proof
 	deaf        bool
 	simulated   bool
-	unlike      error // what of the program that is driven is not the same at the end
+	models      *sdk.Usage // that the gateway counted
+	unlike      error      // what of the program that is driven is not the same at the end
 }
 
 var (
@@ -269,6 +270,8 @@ func (p *scriptedPlugin) Enforced() json.RawMessage {
 	return json.RawMessage(`{"enforced":"isolated"}`)
 }
 func (p *scriptedPlugin) Leftovers() int { return 0 }
+
+func (p *scriptedPlugin) ModelUse() *sdk.Usage { return p.script.models }
 
 func (p *scriptedPlugin) Unchanged(context.Context) error { return p.script.unlike }
 func (p *scriptedPlugin) Interrupt(ctx context.Context) error {

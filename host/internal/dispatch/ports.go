@@ -109,7 +109,7 @@ type Launch struct {
 	OnTraffic   func(Traffic) // nil: nobody listens
 
 	Gateway     *work.GatewayPolicy // nil: none
-	OnModelCall func(ModelCall)     // one call at a time; the plugin's Stop returns after the last
+	OnModelCall func(ModelCall)     // one call at a time, up to a bound; the plugin's Stop returns after the last
 }
 
 // ModelCall is one call through the gateway, when it has ended.
@@ -160,6 +160,8 @@ type Plugin interface {
 	Terminate(ctx context.Context) error
 	Stop(ctx context.Context) (work.Death, error)
 	Leftovers() int
+	// ModelUse is what the gateway counted, of all calls; whole once Stop has returned. Nil without a gateway.
+	ModelUse() *sdk.Usage
 	// Unchanged looks again at the program that the plugin drives: the fault says what of it is not the same
 	// any more. Nil where there is none.
 	Unchanged(ctx context.Context) error

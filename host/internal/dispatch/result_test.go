@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/drawspan/drawspan/host/internal/dispatch"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -134,8 +133,8 @@ func TestAbsurdUsageIsBounded(t *testing.T) {
 }
 
 func TestTheGatewaysCountStandsBesideTheExecutors(t *testing.T) {
-	f := newFixture(t, script{execute: func(_ context.Context, p *scriptedPlugin, _ sdk.Attempt, _ sinkFunc) (sdk.Result, error) {
-		p.l.OnModelCall(dispatch.ModelCall{Usage: sdk.Usage{Input: 100, Output: 7, Calls: 1}})
+	counted := &sdk.Usage{Input: 100, Output: 7, Calls: 1, Scope: "session", Basis: "gateway"}
+	f := newFixture(t, script{models: counted, execute: func(context.Context, *scriptedPlugin, sdk.Attempt, sinkFunc) (sdk.Result, error) {
 		return sdk.Result{Usage: &sdk.Usage{Input: 1, Basis: "reported"}}, nil
 	}})
 	policy := policyOf()
