@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +84,7 @@ func (r *reader) End() []sdk.Event {
 // known is false for a line that is not understood.
 func (r *reader) known(line []byte, top [][]byte) bool {
 	parent := agent.Text(top[3])
-	switch agent.Text(top[0]) {
+	switch string(agent.Word(top[0])) {
 	case "assistant":
 		return r.assistant(top[2], parent, agent.Text(top[8]))
 	case "user":
@@ -101,7 +102,7 @@ func (r *reader) known(line []byte, top [][]byte) bool {
 
 // aside is a line that is no part of the conversation with the model.
 func (r *reader) aside(top [][]byte) bool {
-	switch agent.Text(top[0]) {
+	switch string(agent.Word(top[0])) {
 	case "control_request":
 		return r.control(agent.Text(top[5]), top[6])
 	case "control_cancel_request":
@@ -143,7 +144,7 @@ func (r *reader) assistant(message []byte, parent, problem string) bool {
 
 // said is one block of what the model said.
 func (r *reader) said(b [][]byte, id, parent, problem string) bool {
-	switch kind := agent.Text(b[0]); kind {
+	switch kind := agent.Word(b[0]); string(kind) {
 	case "text":
 		text := agent.Text(b[1])
 		if problem != "" {
@@ -153,11 +154,11 @@ func (r *reader) said(b [][]byte, id, parent, problem string) bool {
 		}
 		r.Text(sdk.EventMessage, id, parent, sdk.Text{Role: "assistant", Text: text})
 	case "thinking", "redacted_thinking":
-		r.Text(sdk.EventThought, id, parent, sdk.Text{Text: agent.Text(b[2]), Redacted: kind != "thinking"})
+		r.Text(sdk.EventThought, id, parent, sdk.Text{Text: agent.Text(b[2]), Redacted: string(kind) != "thinking"})
 	case "tool_use", "server_tool_use", "mcp_tool_use":
 		r.use(agent.Text(b[3]), parent, readUse(agent.Text(b[4]), b[5]))
 	default:
-		if !strings.HasSuffix(kind, "_tool_result") {
+		if !bytes.HasSuffix(kind, []byte("_tool_result")) {
 			return false
 		}
 		r.ended(b, parent, nil)
@@ -194,13 +195,13 @@ func (r *reader) user(message []byte, parent string, detail []byte) bool {
 
 // heard is one block of what the model was told.
 func (r *reader) heard(b [][]byte, parent string, detail []byte) bool {
-	switch kind := agent.Text(b[0]); kind {
+	switch kind := agent.Word(b[0]); string(kind) {
 	case "tool_result":
 		r.ended(b, parent, detail)
 	case "text":
 		r.Text(sdk.EventMessage, "", parent, sdk.Text{Role: "user", Text: agent.Text(b[1])})
 	case "image", "document":
-		r.Text(sdk.EventMessage, "", parent, sdk.Text{Role: "user", Text: "[" + kind + "]"})
+		r.Text(sdk.EventMessage, "", parent, sdk.Text{Role: "user", Text: "[" + string(kind) + "]"})
 	default:
 		return false
 	}
@@ -229,7 +230,7 @@ func (r *reader) ended(b [][]byte, parent string, detail []byte) {
 	if end.Status != "ok" || !agent.Pick(detail, detailNames, d[:]) {
 		return
 	}
-	op, changed := changes[agent.Text(d[0])]
+	op, changed := changes[string(agent.Word(d[0]))]
 	if path := agent.Text(d[1]); changed && path != "" {
 		r.Event(sdk.EventFileChanged, id, parent, sdk.FileChanged{Path: agent.Clip(path, sdk.MaxText), Op: op, Basis: "reported"})
 	}

@@ -279,11 +279,14 @@ func (r *reader) todos(input []byte) {
 
 // addTask and updateTask follow a plan that is written entry by entry.
 func (r *reader) addTask(raw []byte) {
+	if raw == nil {
+		return
+	}
 	var got struct {
 		ID      string `json:"id"`
 		Subject string `json:"subject"`
 	}
-	if raw == nil || json.Unmarshal(raw, &got) != nil || got.Subject == "" || len(r.tasks) == maxTasks {
+	if json.Unmarshal(raw, &got) != nil || got.Subject == "" || len(r.tasks) == maxTasks {
 		return
 	}
 	r.tasks = append(r.tasks, task{agent.ID(got.ID), sdk.PlanEntry{Text: agent.Clip(got.Subject, sdk.MaxName), Status: "pending"}})

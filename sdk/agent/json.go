@@ -34,10 +34,7 @@ func Pick(object []byte, names []string, into [][]byte) bool {
 }
 
 func put(names []string, into [][]byte, key, value []byte) {
-	inner := key[1 : len(key)-1]
-	if bytes.IndexByte(inner, '\\') >= 0 {
-		inner = []byte(Text(key))
-	}
+	inner := Word(key)
 	for i, name := range names {
 		if string(inner) == name {
 			into[i] = value
@@ -79,6 +76,18 @@ func Text(raw []byte) string {
 		return ""
 	}
 	return text
+}
+
+// Word is a raw JSON string's text, to be compared: it is part of raw where raw is plain. Nil for what is none.
+func Word(raw []byte) []byte {
+	if len(raw) < 2 || raw[0] != '"' {
+		return nil
+	}
+	inner := raw[1 : len(raw)-1]
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		return []byte(Text(raw))
+	}
+	return inner
 }
 
 // Int is a raw JSON number as a whole number; 0 for what is none.

@@ -201,10 +201,16 @@ func ID(id string) string {
 	return fmt.Sprintf("%s-%s", strings.ToValidUTF8(id[:min(len(id), idKept)], ""), hex.EncodeToString(sum[:8]))
 }
 
+// clipAll is a list itself where nothing of it has to be left out.
 func clipAll(list []string) []string {
-	var kept []string
-	for _, s := range list[:min(len(list), maxList)] {
-		kept = append(kept, Clip(s, maxItem))
+	list = list[:min(len(list), maxList)]
+	long := func(s string) bool { return len(s) > maxItem || !utf8.ValidString(s) }
+	if !slices.ContainsFunc(list, long) {
+		return list
+	}
+	kept := make([]string, len(list))
+	for i, s := range list {
+		kept[i] = Clip(s, maxItem)
 	}
 	return kept
 }
