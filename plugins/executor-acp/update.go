@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -314,6 +315,11 @@ func (r *reader) endTool(id string, c *call, status string, u *update) {
 // changed is what a call that ended well says that it changed.
 func (c *call) changed() []change {
 	if len(c.changes) > 0 || c.start.Kind != "delete" && c.start.Kind != "edit" {
+		for i, d := range c.changes { // some name the file alone, beside the place of the call
+			if len(c.start.Paths) == 1 && !path.IsAbs(d.path) && path.Base(c.start.Paths[0]) == d.path {
+				c.changes[i].path = c.start.Paths[0]
+			}
+		}
 		return c.changes
 	}
 	op := "modify"
