@@ -54,6 +54,31 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
+// tracked lists the files that git tracks below a root, by their slash paths; none outside of a repository.
+func tracked(t *testing.T, root string) []string {
+	t.Helper()
+	if _, err := os.Lstat(filepath.Join(root, ".git")); err != nil {
+		return nil
+	}
+	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z")
+	cmd.Dir, cmd.Env = root, []string{"PATH=" + os.Getenv("PATH")} // nothing of a git that runs this as its hook
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	return strings.FieldsFunc(string(out), func(c rune) bool { return c == 0 })
+}
+
+// TestNothingStrayIsTrackedAtTheTop refuses what a build or somebody's notes leave there, once it is committed
+// or about to be.
+func TestNothingStrayIsTrackedAtTheTop(t *testing.T) {
+	names := tracked(t, house(t))
+	if len(names) == 0 {
+		t.Skip("this copy of the project is in no git repository, so nothing says what is tracked")
+	}
+	refuse(t, checkTop(names))
+}
+
 func TestGoMod(t *testing.T) {
 	text := read(t, "go.mod")
 	if !strings.Contains(text, "\ngo 1.26") {

@@ -2,6 +2,7 @@ package arch
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -134,4 +135,28 @@ func TestSilentRoomsAreCaught(t *testing.T) {
 		"e2e/only_test.go": comment + "package e2e\n",
 	})
 	wantOnly(t, checkDocs(tr), "quiet: no package comment", "sdk: 2 of 3 exported names")
+}
+
+func TestAStrayFileAtTheTopIsCaughtOnceItIsTracked(t *testing.T) {
+	root := planted(t, map[string]string{
+		"host/room/room.go": "package room\n", "README.md": "", ".ci/run": "", ".gitignore": "*.out\n",
+		"bench": "\x7fELF\x02", "sdk": "\x7fELF\x02", "notes/a.txt": "", "notes/b.txt": "", "LICENSE/a.txt": "", "odd name\n": "", "cover.out": "",
+	}).root
+	if got := tracked(t, root); got != nil {
+		t.Errorf("outside of a repository %q is tracked", got)
+	}
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("git", args...)
+		cmd.Dir, cmd.Env = root, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + root}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	git("init", "-q")
+	git("add", "host", "README.md", ".ci", ".gitignore", "go.mod")
+	wantOnly(t, checkTop(tracked(t, root))) // what is only there is nobody's business
+	git("add", "--all")
+	wantOnly(t, checkTop(tracked(t, root)), "bench: not one of the files", "sdk: not one of the files", "notes/: not one of the directories",
+		"LICENSE/: not one of the directories", "odd name\n: not one of the files")
 }
