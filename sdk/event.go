@@ -17,6 +17,8 @@ const (
 	MaxSummary  = 16 << 10  // bytes of a result's summary and message, and of a verdict's message
 	MaxName     = 256       // bytes of an item id, a parent id, a rule
 	MaxFindings = 1000      // findings of one verdict
+	MaxMetrics  = 64        // metrics of one verdict
+	MaxPatch    = 4 << 20   // bytes of the patch that a check is fed
 	MaxState    = 6 << 20   // bytes of the files of a session's state
 	MaxStates   = 1000      // files of it
 	MaxText     = 16 << 10  // bytes of a text in the data of an event; the rest is in the output

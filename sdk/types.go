@@ -31,7 +31,21 @@ type Manifest struct {
 	// Programs of the operator's machine that the plugin drives. The host finds them, pins them, and
 	// shows them inside the sandbox, read-only. At most one applies to a config block.
 	Programs []Program
+	// Of a validator: what its checks are fed beside the list of changes, and what its verdict rests on.
+	Feeds    []string // of Feeds()
+	Pure     bool     // the verdict depends on the Check alone, so that the host may use it again for an equal one
+	Resident bool     // it sees no tree, and one process answers many checks, one after another
 }
+
+// What a validator can be fed.
+const (
+	FeedPatch = "patch" // Check.Patch
+	FeedBase  = "base"  // Check.BaseTree
+	FeedFacts = "facts" // Check.Facts
+)
+
+// Feeds lists what a validator can be fed.
+func Feeds() []string { return []string{FeedPatch, FeedBase, FeedFacts} }
 
 // Program is one program that a plugin drives.
 type Program struct {
@@ -272,7 +286,12 @@ type Check struct {
 	Gate      string
 	Tree      string // absolute path of the tree inside the sandbox: sealed, with a throw-away layer
 	Base      string // base commit
+	Head      string // commit of what is judged; "" where there is none
 	TreeSum   string // git tree id of what is judged
+	BaseTree  string // absolute path of the base's tree, read-only, with FeedBase
+	Patch     []byte // unified diff as git writes it, with FeedPatch; at most MaxPatch bytes
+	PatchCut  bool   // Patch is not the whole: who needs the whole cannot judge
+	Facts     *Facts // with FeedFacts
 	Changes   []Change
 	Paths     []Paths // rules to judge by: a change must satisfy EVERY entry (the workspace's, then the dispatch's narrower ones)
 	Config    json.RawMessage
@@ -291,6 +310,7 @@ type Change struct {
 	Binary  bool
 	Added   int
 	Deleted int
+	Link    string // where a symbolic link points, as it is after the change
 }
 
 // Outcome of a check.
@@ -310,7 +330,8 @@ type Verdict struct {
 	Outcome  Outcome
 	Message  string
 	Findings []Finding
-	Ran      *Ran // the program it ran, where it ran one
+	Ran      *Ran               // the program it ran, where it ran one
+	Metrics  map[string]float64 // numbers by name, for conditions and reports; at most MaxMetrics, finite
 }
 
 // Ran is the evidence of a program that a validator ran.

@@ -26,6 +26,7 @@ func fromNanos(n int64) time.Time {
 func manifestToProto(m sdk.Manifest) *pb.Manifest {
 	p := &pb.Manifest{
 		Name: m.Name, Version: m.Version, Summary: m.Summary, Simulated: m.Simulated, Kinds: m.Kinds,
+		Feeds: m.Feeds, Pure: m.Pure, Resident: m.Resident,
 	}
 	for _, a := range m.Config {
 		p.Config = append(p.Config, &pb.Attribute{Name: a.Name, Type: a.Type, Required: a.Required, Doc: a.Doc})
@@ -39,7 +40,7 @@ func manifestToProto(m sdk.Manifest) *pb.Manifest {
 func manifestFromProto(p *pb.Manifest) (sdk.Manifest, error) {
 	m := sdk.Manifest{
 		Name: p.GetName(), Version: p.GetVersion(), Summary: clip(p.GetSummary(), sdk.MaxSummary),
-		Simulated: p.GetSimulated(), Kinds: p.GetKinds(),
+		Simulated: p.GetSimulated(), Kinds: p.GetKinds(), Feeds: p.GetFeeds(), Pure: p.GetPure(), Resident: p.GetResident(),
 	}
 	switch {
 	case m.Name == "" || len(m.Name) > sdk.MaxName:
@@ -48,6 +49,13 @@ func manifestFromProto(p *pb.Manifest) (sdk.Manifest, error) {
 		return sdk.Manifest{}, violated("its manifest has no usable version")
 	case len(m.Kinds) == 0 || len(m.Kinds) > 2:
 		return sdk.Manifest{}, violated("its manifest names no kind")
+	case m.Resident && slices.Contains(m.Feeds, sdk.FeedBase):
+		return sdk.Manifest{}, violated("its manifest asks for a tree and says that it sees none")
+	}
+	for _, feed := range m.Feeds {
+		if !slices.Contains(sdk.Feeds(), feed) {
+			return sdk.Manifest{}, violated("its manifest asks to be fed %q", clip(feed, 80))
+		}
 	}
 	for _, a := range p.GetConfig() {
 		if a.GetName() == "" || !slices.Contains(sdk.AttributeTypes(), a.GetType()) {
@@ -176,11 +184,12 @@ func checkToProto(c sdk.Check, beat time.Duration) *pb.CheckRequest {
 		AttemptId: c.AttemptID, Gate: c.Gate, Tree: c.Tree, BaseCommit: c.Base, TreeId: c.TreeSum,
 		Paths:    pathsToProto(c.Paths),
 		Deadline: nanos(c.Deadline), HeartbeatMs: millis(beat),
+		HeadCommit: c.Head, BaseTree: c.BaseTree, Patch: c.Patch, PatchCut: c.PatchCut, Facts: factsToProto(c.Facts),
 	}
 	for _, ch := range c.Changes {
 		p.Changes = append(p.Changes, &pb.Change{
 			Path: []byte(ch.Path), OldPath: []byte(ch.OldPath), Op: ch.Op, OldMode: ch.OldMode, NewMode: ch.NewMode,
-			Size: ch.Size, Binary: ch.Binary, Added: int32(ch.Added), Deleted: int32(ch.Deleted),
+			Size: ch.Size, Binary: ch.Binary, Added: int32(ch.Added), Deleted: int32(ch.Deleted), Link: []byte(ch.Link),
 		})
 	}
 	return p
@@ -191,15 +200,35 @@ func checkFromProto(p *pb.CheckRequest, config json.RawMessage) *sdk.Check {
 		AttemptID: p.GetAttemptId(), Gate: p.GetGate(), Tree: p.GetTree(), Base: p.GetBaseCommit(), TreeSum: p.GetTreeId(),
 		Paths:  pathsFromProto(p.GetPaths()),
 		Config: config, Deadline: fromNanos(p.GetDeadline()),
+		Head: p.GetHeadCommit(), BaseTree: p.GetBaseTree(), Patch: p.GetPatch(), PatchCut: p.GetPatchCut(), Facts: factsFromProto(p.GetFacts()),
 	}
 	for _, ch := range p.GetChanges() {
 		c.Changes = append(c.Changes, sdk.Change{
 			Path: string(ch.GetPath()), OldPath: string(ch.GetOldPath()), Op: ch.GetOp(), OldMode: ch.GetOldMode(),
 			NewMode: ch.GetNewMode(), Size: ch.GetSize(), Binary: ch.GetBinary(),
-			Added: int(ch.GetAdded()), Deleted: int(ch.GetDeleted()),
+			Added: int(ch.GetAdded()), Deleted: int(ch.GetDeleted()), Link: string(ch.GetLink()),
 		})
 	}
 	return c
+}
+
+func factsToProto(f *sdk.Facts) []byte {
+	if f == nil {
+		return nil
+	}
+	raw, err := json.Marshal(f)
+	if err != nil {
+		return nil // of numbers that are finite, and texts
+	}
+	return raw
+}
+
+func factsFromProto(raw []byte) *sdk.Facts {
+	var f sdk.Facts
+	if len(raw) == 0 || json.Unmarshal(raw, &f) != nil {
+		return nil
+	}
+	return &f
 }
 
 func millis(d time.Duration) uint32 { return uint32(d / time.Millisecond) }

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -26,6 +28,7 @@ func verdictToProto(v sdk.Verdict) *pb.Verdict {
 	for _, f := range v.Findings {
 		p.Findings = append(p.Findings, findingToProto(f))
 	}
+	p.Metrics = metricsToProto(v.Metrics)
 	if v.Ran != nil {
 		p.Ran = &pb.Ran{ExitCode: int32(v.Ran.ExitCode), Signal: clip(v.Ran.Signal, sdk.MaxName), DurationNs: int64(v.Ran.Duration)}
 		for _, arg := range v.Ran.Argv {
@@ -33,6 +36,22 @@ func verdictToProto(v sdk.Verdict) *pb.Verdict {
 		}
 	}
 	return p
+}
+
+// metricsToProto keeps the first metrics by name, and none that is no number.
+func metricsToProto(all map[string]float64) map[string]float64 {
+	kept := map[string]float64{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if len(kept) < sdk.MaxMetrics && metric(name, all[name]) {
+			kept[name] = all[name]
+		}
+	}
+	return kept
+}
+
+// metric reports whether a name and a value are in order.
+func metric(name string, value float64) bool {
+	return name != "" && len(name) <= sdk.MaxName && !math.IsNaN(value) && !math.IsInf(value, 0)
 }
 
 func findingToProto(f sdk.Finding) *pb.Finding {
@@ -61,6 +80,8 @@ func verdictFromProto(p *pb.Verdict) (sdk.Verdict, error) {
 		return sdk.Verdict{}, violated("the message of its verdict is too long")
 	case len(p.GetFindings()) > sdk.MaxFindings:
 		return sdk.Verdict{}, violated("its verdict has %d findings, more than %d", len(p.GetFindings()), sdk.MaxFindings)
+	case len(p.GetMetrics()) > sdk.MaxMetrics:
+		return sdk.Verdict{}, violated("its verdict has %d metrics, more than %d", len(p.GetMetrics()), sdk.MaxMetrics)
 	case len(p.GetRan().GetArgv()) > maxArgs:
 		return sdk.Verdict{}, violated("it ran a program with %d arguments", len(p.GetRan().GetArgv()))
 	}
@@ -71,6 +92,12 @@ func verdictFromProto(p *pb.Verdict) (sdk.Verdict, error) {
 		}
 		v.Findings = append(v.Findings, finding)
 	}
+	for name, value := range p.GetMetrics() {
+		if !metric(name, value) {
+			return sdk.Verdict{}, violated("metric %q of its verdict is no finite number", clip(name, 80))
+		}
+	}
+	v.Metrics = p.GetMetrics()
 	if ran := p.GetRan(); ran != nil {
 		v.Ran = &sdk.Ran{
 			Argv: ran.GetArgv(), ExitCode: int(ran.GetExitCode()), Signal: clip(ran.GetSignal(), sdk.MaxName),

@@ -62,7 +62,7 @@ func (a *drive) openGates(rules []work.GateRule) []work.Mutation {
 	for _, r := range rules {
 		declared := jsonOf(ruleView{
 			Name: r.Name, Validator: r.Validator, Builtin: r.Builtin, Config: r.Config, Needs: r.Needs, OnFail: r.OnFail, Optional: r.Optional,
-			When: conditionText(r.When), Hold: r.Hold, Deadline: r.Deadline.String(), Default: r.Default, Wall: r.Wall.String(), Declared: r.Declared,
+			When: conditionText(r.When), Hold: r.Hold, Deadline: r.Deadline.String(), Default: r.Default, Timeout: r.Timeout.String(), Declared: r.Declared,
 		})
 		rows = append(rows, work.OpenGate{Gate: work.GateRecord{
 			ID: ident.New(ident.Gate), AttemptID: a.at.ID, StepID: a.at.StepID, RunID: a.at.RunID, Name: r.Name,
@@ -85,7 +85,7 @@ type ruleView struct {
 	Hold      string   `json:"hold,omitempty"`
 	Deadline  string   `json:"deadline,omitempty"`
 	Default   string   `json:"default,omitempty"`
-	Wall      string   `json:"wall,omitempty"`
+	Timeout   string   `json:"timeout,omitempty"`
 	Declared  string   `json:"declared,omitempty"`
 }
 
@@ -139,7 +139,7 @@ func (p *panel) advance(ctx, record context.Context, rule work.GateRule, g work.
 	for _, other := range p.gates {
 		verdicts[other.Name] = other.Verdict
 	}
-	action, decision := gate.Next(rule, p.a.at.Evidence.Diff, verdicts)
+	action, decision := gate.Next(rule, work.Facts{Diff: p.a.at.Evidence.Diff}, verdicts)
 	switch action {
 	case gate.Wait:
 		return false, nil
@@ -235,7 +235,7 @@ func (a *drive) pluginName() string {
 // is never a pass.
 func (p *panel) validate(ctx context.Context, rule work.GateRule) (work.Validation, []work.Mutation) {
 	a := p.a
-	wall := rule.Wall
+	wall := rule.Timeout
 	if wall <= 0 {
 		wall = defaultGateWall
 	}

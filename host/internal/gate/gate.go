@@ -30,7 +30,7 @@ type Decision struct {
 
 // Next says what to do with a pending gate. The decision counts only when the action is Settle. verdicts
 // holds those of the attempt's other gates by name.
-func Next(rule work.GateRule, diff work.DiffFacts, verdicts map[string]work.Verdict) (Action, Decision) {
+func Next(rule work.GateRule, facts work.Facts, verdicts map[string]work.Verdict) (Action, Decision) {
 	for _, need := range rule.Needs {
 		switch verdicts[need] {
 		case work.VerdictPass:
@@ -41,7 +41,7 @@ func Next(rule work.GateRule, diff work.DiffFacts, verdicts map[string]work.Verd
 		}
 	}
 	if rule.When != nil {
-		met, err := rule.When.Eval(diff)
+		met, err := rule.When.Eval(facts)
 		if err != nil {
 			return Settle, fallen(rule, "not evaluated: when: "+err.Error())
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 func condition(met bool, err error) *work.Condition {
-	return &work.Condition{Text: "diff.lines > 400", Eval: func(work.DiffFacts) (bool, error) { return met, err }}
+	return &work.Condition{Text: "diff.lines > 400", Eval: func(work.Facts) (bool, error) { return met, err }}
 }
 
 func TestAGateWaitsForTheGatesItNeeds(t *testing.T) {
@@ -16,7 +16,7 @@ func TestAGateWaitsForTheGatesItNeeds(t *testing.T) {
 	for verdict, want := range map[work.Verdict]Action{
 		work.VerdictPending: Wait, work.VerdictHold: Wait, work.VerdictPass: Validate, work.VerdictFail: Settle,
 	} {
-		action, d := Next(rule, work.DiffFacts{}, map[string]work.Verdict{"paths": verdict})
+		action, d := Next(rule, work.Facts{}, map[string]work.Verdict{"paths": verdict})
 		if action != want {
 			t.Errorf("needs %s: got action %v, want %v", verdict, action, want)
 		}
@@ -28,15 +28,15 @@ func TestAGateWaitsForTheGatesItNeeds(t *testing.T) {
 
 func TestAConditionDecidesWhetherTheGateApplies(t *testing.T) {
 	rule := work.GateRule{Name: "review", Hold: "look at it", When: condition(true, nil)}
-	if a, d := Next(rule, work.DiffFacts{}, nil); a != Settle || d.Verdict != work.VerdictHold || d.Reason != "look at it" {
+	if a, d := Next(rule, work.Facts{}, nil); a != Settle || d.Verdict != work.VerdictHold || d.Reason != "look at it" {
 		t.Errorf("true: got %v %v", a, d)
 	}
 	rule.When = condition(false, nil)
-	if a, d := Next(rule, work.DiffFacts{}, nil); a != Settle || d.Verdict != work.VerdictPass {
+	if a, d := Next(rule, work.Facts{}, nil); a != Settle || d.Verdict != work.VerdictPass {
 		t.Errorf("false: got %v %v", a, d)
 	}
 	rule.When = condition(true, errors.New("division by zero"))
-	if a, d := Next(rule, work.DiffFacts{}, nil); a != Settle || d.Verdict != work.VerdictFail {
+	if a, d := Next(rule, work.Facts{}, nil); a != Settle || d.Verdict != work.VerdictFail {
 		t.Errorf("a condition that cannot be evaluated is never a pass: got %v %v", a, d)
 	}
 }

@@ -14,7 +14,7 @@ func TestASimulatorNeverPassesAGateThatAsksForARealExecutor(t *testing.T) {
 			t.Errorf("simulated %v: %s (%s)", simulated, got.Verdict, got.Reason)
 		}
 	}
-	if action, _ := Next(rule, work.DiffFacts{}, nil); action != Validate {
+	if action, _ := Next(rule, work.Facts{}, nil); action != Validate {
 		t.Errorf("it is not evaluated: %v", action)
 	}
 }

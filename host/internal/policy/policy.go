@@ -105,7 +105,7 @@ func (c *compiler) workspace(w *config.Workspace) *work.Workspace {
 		out.Gates = append(out.Gates, work.GateRule{
 			Name: g.Name, Validator: g.Validator, Builtin: g.Validator != "" && g.Plugin() == "", Config: slices.Clone(g.Config), Sandbox: c.of(g.Sandbox),
 			Needs: slices.Clone(g.Needs), OnFail: g.OnFail, Optional: g.Optional, When: condition(g.When),
-			Hold: g.Hold, Deadline: g.Deadline, Default: g.Default, Wall: g.Wall, Declared: g.Declared(),
+			Hold: g.Hold, Deadline: g.Deadline, Default: g.Default, Timeout: g.Wall, Declared: g.Declared(),
 		})
 	}
 	return out
@@ -117,7 +117,8 @@ func condition(c *config.Condition) *work.Condition {
 		return nil
 	}
 	eval := c.Eval
-	return &work.Condition{Text: c.Text, Eval: func(d work.DiffFacts) (bool, error) {
+	return &work.Condition{Text: c.Text, Eval: func(facts work.Facts) (bool, error) {
+		d := facts.Diff
 		f := config.Facts{Files: len(d.Files), Insertions: d.Insertions, Deletions: d.Deletions, Binary: d.Binary}
 		for _, file := range d.Files {
 			f.Paths = append(f.Paths, file.Path)

@@ -174,7 +174,7 @@ func TestCompileCarriesEverythingOver(t *testing.T) {
 	if g := gates[0]; g.Sandbox == nil || g.Sandbox.Name != "default" || g.Sandbox.Level != level || g.Sandbox.Wall != 30*time.Minute || string(g.Config) != "{}" {
 		t.Errorf("gate paths: %+v in %+v", g, g.Sandbox)
 	}
-	if g := gates[1]; g.Name != "tests" || g.Validator != "command" || g.Wall != 5*time.Minute || g.OnFail != "fail" ||
+	if g := gates[1]; g.Name != "tests" || g.Validator != "command" || g.Timeout != 5*time.Minute || g.OnFail != "fail" ||
 		string(g.Config) != `{"run":["go","test"]}` || !slices.Equal(g.Needs, []string{"paths"}) || g.Declared != "drawspan.hcl:44" {
 		t.Errorf("gate tests: %+v", g)
 	}

@@ -224,6 +224,7 @@ type Change struct {
 	Binary  bool   `json:"binary,omitempty"`
 	Added   int    `json:"added"`
 	Deleted int    `json:"deleted"`
+	Link    string `json:"link,omitempty"` // where a symbolic link points, as it is after the change
 }
 
 // Refused is a tree entry that an attempt left and that the host would not take over.
@@ -277,7 +278,12 @@ type Validation struct {
 	Findings  []Finding       `json:"findings,omitempty"`
 	Enforced  json.RawMessage `json:"enforced,omitempty"`
 	Tree      string          `json:"tree"` // the git tree that was judged
-	At        time.Time       `json:"at"`
+	// Inputs is the digest of all that the evaluation rests on: tree, base, changes, facts, plugin, config and
+	// sandbox. Reused names the validation with the same inputs whose result this is.
+	Inputs  string           `json:"inputs_digest,omitempty"`
+	Reused  string           `json:"reused,omitempty"`
+	Metrics map[string]int64 `json:"metrics_micros,omitempty"` // millionths: the record has no fractions
+	At      time.Time        `json:"at"`
 }
 
 // Finding is one thing a validator found.

@@ -180,18 +180,57 @@ type GateRule struct {
 	Config    json.RawMessage
 	Sandbox   *SandboxPolicy
 	Needs     []string
-	OnFail    string // "fail" (default), "hold" or "warn"
-	Optional  bool   // evaluated only when a dispatch adds it
+	OnFail    string   // "fail" (default), "hold" or "warn": what a validator's fail means
+	OnError   string   // "closed" (also ""), "hold" or "warn": what an evaluation means that could not be done
+	Optional  bool     // evaluated only when a dispatch adds it
+	Paths     []string // globs; the gate applies where a changed path matches, and is shown those changes only
 	When      *Condition
-	Hold      string // the prompt; a gate with When and Hold holds when When is true
+	After     []string // gates that When asks about: they are decided first, whatever their verdict is
+	Hold      string   // the prompt; a gate with When and Hold holds when When is true
 	Deadline  time.Duration
-	Default   string // "pass" or "fail", when the deadline comes
-	Wall      time.Duration
-	Declared  string
+	Default   string        // "pass" or "fail", when the deadline comes
+	Timeout   time.Duration // of one evaluation
+	Retries   int           // evaluations beyond the first, after one that could not be done
+	Feeds     []string      // what the lock file knows that the plugin asks to be fed, and is
+	Pure      bool
+	Resident  bool
+	Declared  string // file:line of the block
 }
 
-// Condition is an expression over the diff's facts. Eval is pure.
+// Condition is an expression over facts. Eval is pure.
 type Condition struct {
 	Text string
-	Eval func(DiffFacts) (bool, error)
+	Eval func(Facts) (bool, error)
+}
+
+// Facts are what is known of a change when a gate is evaluated.
+type Facts struct {
+	Diff     DiffFacts
+	Gates    map[string]GateFact // those that were decided before, by name
+	Executor ExecutorFact
+	Usage    *Usage
+	Claims   *Claims // what the executor said of itself: never evidence
+}
+
+// GateFact is a gate that was decided.
+type GateFact struct {
+	Verdict  Verdict
+	Result   Result // "" where nothing was evaluated
+	Message  string
+	Findings int
+	Metrics  map[string]float64
+}
+
+// ExecutorFact says who did the work; zero where no executor was at work.
+type ExecutorFact struct {
+	Name, Plugin string
+	Simulated    bool
+}
+
+// Claims are what an executor said of itself.
+type Claims struct {
+	StopReason     string
+	Failed, Denied bool
+	Summary        string
+	Files          []string // that it said it changed
 }

@@ -324,7 +324,13 @@ type Manifest struct {
 	Kinds  []string     `protobuf:"bytes,5,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	Config []*Attribute `protobuf:"bytes,6,rep,name=config,proto3" json:"config,omitempty"`
 	// Programs of the operator's machine that the plugin drives.
-	Programs      []*Program `protobuf:"bytes,7,rep,name=programs,proto3" json:"programs,omitempty"`
+	Programs []*Program `protobuf:"bytes,7,rep,name=programs,proto3" json:"programs,omitempty"`
+	// Of a validator: what its checks are fed beside the changes: "patch", "base", "facts".
+	Feeds []string `protobuf:"bytes,8,rep,name=feeds,proto3" json:"feeds,omitempty"`
+	// Of a validator: the verdict depends on the check alone.
+	Pure bool `protobuf:"varint,9,opt,name=pure,proto3" json:"pure,omitempty"`
+	// Of a validator: it sees no tree, and one process answers many checks, one after another.
+	Resident      bool `protobuf:"varint,10,opt,name=resident,proto3" json:"resident,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,6 +412,27 @@ func (x *Manifest) GetPrograms() []*Program {
 		return x.Programs
 	}
 	return nil
+}
+
+func (x *Manifest) GetFeeds() []string {
+	if x != nil {
+		return x.Feeds
+	}
+	return nil
+}
+
+func (x *Manifest) GetPure() bool {
+	if x != nil {
+		return x.Pure
+	}
+	return false
+}
+
+func (x *Manifest) GetResident() bool {
+	if x != nil {
+		return x.Resident
+	}
+	return false
 }
 
 // Program is one that the host looks for, pins and shows inside the sandbox, read-only.
@@ -936,7 +963,7 @@ const file_sdk_proto_v1alpha_base_proto_rawDesc = "" +
 	"\bfeatures\x18\x02 \x03(\tR\bfeatures\"\x11\n" +
 	"\x0fDescribeRequest\"N\n" +
 	"\rDescribeReply\x12=\n" +
-	"\bmanifest\x18\x01 \x01(\v2!.drawspan.plugin.v1alpha.ManifestR\bmanifest\"\x80\x02\n" +
+	"\bmanifest\x18\x01 \x01(\v2!.drawspan.plugin.v1alpha.ManifestR\bmanifest\"\xc6\x02\n" +
 	"\bManifest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -944,7 +971,11 @@ const file_sdk_proto_v1alpha_base_proto_rawDesc = "" +
 	"\tsimulated\x18\x04 \x01(\bR\tsimulated\x12\x14\n" +
 	"\x05kinds\x18\x05 \x03(\tR\x05kinds\x12:\n" +
 	"\x06config\x18\x06 \x03(\v2\".drawspan.plugin.v1alpha.AttributeR\x06config\x12<\n" +
-	"\bprograms\x18\a \x03(\v2 .drawspan.plugin.v1alpha.ProgramR\bprograms\"i\n" +
+	"\bprograms\x18\a \x03(\v2 .drawspan.plugin.v1alpha.ProgramR\bprograms\x12\x14\n" +
+	"\x05feeds\x18\b \x03(\tR\x05feeds\x12\x12\n" +
+	"\x04pure\x18\t \x01(\bR\x04pure\x12\x1a\n" +
+	"\bresident\x18\n" +
+	" \x01(\bR\bresident\"i\n" +
 	"\aProgram\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x16\n" +

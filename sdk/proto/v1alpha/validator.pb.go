@@ -34,8 +34,17 @@ type CheckRequest struct {
 	// A change must satisfy every entry.
 	Paths []*Paths `protobuf:"bytes,7,rep,name=paths,proto3" json:"paths,omitempty"`
 	// When the host will stop the check, in nanoseconds of Unix time; 0 for never.
-	Deadline      int64  `protobuf:"varint,8,opt,name=deadline,proto3" json:"deadline,omitempty"`
-	HeartbeatMs   uint32 `protobuf:"varint,9,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"`
+	Deadline    int64  `protobuf:"varint,8,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	HeartbeatMs uint32 `protobuf:"varint,9,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"`
+	HeadCommit  string `protobuf:"bytes,10,opt,name=head_commit,json=headCommit,proto3" json:"head_commit,omitempty"`
+	// Absolute path of the base's tree, read-only, where the manifest asks for it.
+	BaseTree string `protobuf:"bytes,11,opt,name=base_tree,json=baseTree,proto3" json:"base_tree,omitempty"`
+	// Unified diff as git writes it, at most 4 MiB, where the manifest asks for it.
+	Patch []byte `protobuf:"bytes,12,opt,name=patch,proto3" json:"patch,omitempty"`
+	// The patch is not the whole.
+	PatchCut bool `protobuf:"varint,13,opt,name=patch_cut,json=patchCut,proto3" json:"patch_cut,omitempty"`
+	// JSON of what is known of the change, where the manifest asks for it.
+	Facts         []byte `protobuf:"bytes,14,opt,name=facts,proto3" json:"facts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -133,19 +142,56 @@ func (x *CheckRequest) GetHeartbeatMs() uint32 {
 	return 0
 }
 
+func (x *CheckRequest) GetHeadCommit() string {
+	if x != nil {
+		return x.HeadCommit
+	}
+	return ""
+}
+
+func (x *CheckRequest) GetBaseTree() string {
+	if x != nil {
+		return x.BaseTree
+	}
+	return ""
+}
+
+func (x *CheckRequest) GetPatch() []byte {
+	if x != nil {
+		return x.Patch
+	}
+	return nil
+}
+
+func (x *CheckRequest) GetPatchCut() bool {
+	if x != nil {
+		return x.PatchCut
+	}
+	return false
+}
+
+func (x *CheckRequest) GetFacts() []byte {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
 // Change is one changed path. Paths are raw bytes, as git has them.
 type Change struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Path    []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	OldPath []byte                 `protobuf:"bytes,2,opt,name=old_path,json=oldPath,proto3" json:"old_path,omitempty"`
 	// add, modify, delete, rename, mode, type
-	Op            string `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
-	OldMode       string `protobuf:"bytes,4,opt,name=old_mode,json=oldMode,proto3" json:"old_mode,omitempty"`
-	NewMode       string `protobuf:"bytes,5,opt,name=new_mode,json=newMode,proto3" json:"new_mode,omitempty"`
-	Size          int64  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
-	Binary        bool   `protobuf:"varint,7,opt,name=binary,proto3" json:"binary,omitempty"`
-	Added         int32  `protobuf:"varint,8,opt,name=added,proto3" json:"added,omitempty"`
-	Deleted       int32  `protobuf:"varint,9,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	Op      string `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
+	OldMode string `protobuf:"bytes,4,opt,name=old_mode,json=oldMode,proto3" json:"old_mode,omitempty"`
+	NewMode string `protobuf:"bytes,5,opt,name=new_mode,json=newMode,proto3" json:"new_mode,omitempty"`
+	Size    int64  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	Binary  bool   `protobuf:"varint,7,opt,name=binary,proto3" json:"binary,omitempty"`
+	Added   int32  `protobuf:"varint,8,opt,name=added,proto3" json:"added,omitempty"`
+	Deleted int32  `protobuf:"varint,9,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// Where a symbolic link points, as it is after the change.
+	Link          []byte `protobuf:"bytes,10,opt,name=link,proto3" json:"link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -241,6 +287,13 @@ func (x *Change) GetDeleted() int32 {
 		return x.Deleted
 	}
 	return 0
+}
+
+func (x *Change) GetLink() []byte {
+	if x != nil {
+		return x.Link
+	}
+	return nil
 }
 
 type CheckReply struct {
@@ -413,7 +466,9 @@ type Verdict struct {
 	// At most 1,000.
 	Findings []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
 	// The program that the validator ran, where it ran one.
-	Ran           *Ran `protobuf:"bytes,4,opt,name=ran,proto3" json:"ran,omitempty"`
+	Ran *Ran `protobuf:"bytes,4,opt,name=ran,proto3" json:"ran,omitempty"`
+	// At most 64, finite.
+	Metrics       map[string]float64 `protobuf:"bytes,5,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -472,6 +527,13 @@ func (x *Verdict) GetFindings() []*Finding {
 func (x *Verdict) GetRan() *Ran {
 	if x != nil {
 		return x.Ran
+	}
+	return nil
+}
+
+func (x *Verdict) GetMetrics() map[string]float64 {
+	if x != nil {
+		return x.Metrics
 	}
 	return nil
 }
@@ -649,7 +711,7 @@ var File_sdk_proto_v1alpha_validator_proto protoreflect.FileDescriptor
 
 const file_sdk_proto_v1alpha_validator_proto_rawDesc = "" +
 	"\n" +
-	"!sdk/proto/v1alpha/validator.proto\x12\x17drawspan.plugin.v1alpha\x1a\x1csdk/proto/v1alpha/base.proto\"\xbf\x02\n" +
+	"!sdk/proto/v1alpha/validator.proto\x12\x17drawspan.plugin.v1alpha\x1a\x1csdk/proto/v1alpha/base.proto\"\xc6\x03\n" +
 	"\fCheckRequest\x12\x1d\n" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\tR\tattemptId\x12\x12\n" +
@@ -661,7 +723,14 @@ const file_sdk_proto_v1alpha_validator_proto_rawDesc = "" +
 	"\achanges\x18\x06 \x03(\v2\x1f.drawspan.plugin.v1alpha.ChangeR\achanges\x124\n" +
 	"\x05paths\x18\a \x03(\v2\x1e.drawspan.plugin.v1alpha.PathsR\x05paths\x12\x1a\n" +
 	"\bdeadline\x18\b \x01(\x03R\bdeadline\x12!\n" +
-	"\fheartbeat_ms\x18\t \x01(\rR\vheartbeatMs\"\xd9\x01\n" +
+	"\fheartbeat_ms\x18\t \x01(\rR\vheartbeatMs\x12\x1f\n" +
+	"\vhead_commit\x18\n" +
+	" \x01(\tR\n" +
+	"headCommit\x12\x1b\n" +
+	"\tbase_tree\x18\v \x01(\tR\bbaseTree\x12\x14\n" +
+	"\x05patch\x18\f \x01(\fR\x05patch\x12\x1b\n" +
+	"\tpatch_cut\x18\r \x01(\bR\bpatchCut\x12\x14\n" +
+	"\x05facts\x18\x0e \x01(\fR\x05facts\"\xed\x01\n" +
 	"\x06Change\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x19\n" +
 	"\bold_path\x18\x02 \x01(\fR\aoldPath\x12\x0e\n" +
@@ -671,7 +740,9 @@ const file_sdk_proto_v1alpha_validator_proto_rawDesc = "" +
 	"\x04size\x18\x06 \x01(\x03R\x04size\x12\x16\n" +
 	"\x06binary\x18\a \x01(\bR\x06binary\x12\x14\n" +
 	"\x05added\x18\b \x01(\x05R\x05added\x12\x18\n" +
-	"\adeleted\x18\t \x01(\x05R\adeleted\"\xe3\x01\n" +
+	"\adeleted\x18\t \x01(\x05R\adeleted\x12\x12\n" +
+	"\x04link\x18\n" +
+	" \x01(\fR\x04link\"\xe3\x01\n" +
 	"\n" +
 	"CheckReply\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x129\n" +
@@ -681,12 +752,16 @@ const file_sdk_proto_v1alpha_validator_proto_rawDesc = "" +
 	"\x04body\"4\n" +
 	"\x06Output\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"\xab\x01\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\xb0\x02\n" +
 	"\aVerdict\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12<\n" +
 	"\bfindings\x18\x03 \x03(\v2 .drawspan.plugin.v1alpha.FindingR\bfindings\x12.\n" +
-	"\x03ran\x18\x04 \x01(\v2\x1c.drawspan.plugin.v1alpha.RanR\x03ran\"\xcc\x01\n" +
+	"\x03ran\x18\x04 \x01(\v2\x1c.drawspan.plugin.v1alpha.RanR\x03ran\x12G\n" +
+	"\ametrics\x18\x05 \x03(\v2-.drawspan.plugin.v1alpha.Verdict.MetricsEntryR\ametrics\x1a:\n" +
+	"\fMetricsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xcc\x01\n" +
 	"\aFinding\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x1a\n" +
 	"\bseverity\x18\x02 \x01(\tR\bseverity\x12\x12\n" +
@@ -717,7 +792,7 @@ func file_sdk_proto_v1alpha_validator_proto_rawDescGZIP() []byte {
 	return file_sdk_proto_v1alpha_validator_proto_rawDescData
 }
 
-var file_sdk_proto_v1alpha_validator_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_sdk_proto_v1alpha_validator_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_sdk_proto_v1alpha_validator_proto_goTypes = []any{
 	(*CheckRequest)(nil), // 0: drawspan.plugin.v1alpha.CheckRequest
 	(*Change)(nil),       // 1: drawspan.plugin.v1alpha.Change
@@ -726,24 +801,26 @@ var file_sdk_proto_v1alpha_validator_proto_goTypes = []any{
 	(*Verdict)(nil),      // 4: drawspan.plugin.v1alpha.Verdict
 	(*Finding)(nil),      // 5: drawspan.plugin.v1alpha.Finding
 	(*Ran)(nil),          // 6: drawspan.plugin.v1alpha.Ran
-	(*Paths)(nil),        // 7: drawspan.plugin.v1alpha.Paths
-	(*Heartbeat)(nil),    // 8: drawspan.plugin.v1alpha.Heartbeat
+	nil,                  // 7: drawspan.plugin.v1alpha.Verdict.MetricsEntry
+	(*Paths)(nil),        // 8: drawspan.plugin.v1alpha.Paths
+	(*Heartbeat)(nil),    // 9: drawspan.plugin.v1alpha.Heartbeat
 }
 var file_sdk_proto_v1alpha_validator_proto_depIdxs = []int32{
 	1, // 0: drawspan.plugin.v1alpha.CheckRequest.changes:type_name -> drawspan.plugin.v1alpha.Change
-	7, // 1: drawspan.plugin.v1alpha.CheckRequest.paths:type_name -> drawspan.plugin.v1alpha.Paths
+	8, // 1: drawspan.plugin.v1alpha.CheckRequest.paths:type_name -> drawspan.plugin.v1alpha.Paths
 	3, // 2: drawspan.plugin.v1alpha.CheckReply.output:type_name -> drawspan.plugin.v1alpha.Output
-	8, // 3: drawspan.plugin.v1alpha.CheckReply.heartbeat:type_name -> drawspan.plugin.v1alpha.Heartbeat
+	9, // 3: drawspan.plugin.v1alpha.CheckReply.heartbeat:type_name -> drawspan.plugin.v1alpha.Heartbeat
 	4, // 4: drawspan.plugin.v1alpha.CheckReply.verdict:type_name -> drawspan.plugin.v1alpha.Verdict
 	5, // 5: drawspan.plugin.v1alpha.Verdict.findings:type_name -> drawspan.plugin.v1alpha.Finding
 	6, // 6: drawspan.plugin.v1alpha.Verdict.ran:type_name -> drawspan.plugin.v1alpha.Ran
-	0, // 7: drawspan.plugin.v1alpha.Validator.Check:input_type -> drawspan.plugin.v1alpha.CheckRequest
-	2, // 8: drawspan.plugin.v1alpha.Validator.Check:output_type -> drawspan.plugin.v1alpha.CheckReply
-	8, // [8:9] is the sub-list for method output_type
-	7, // [7:8] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	7, // 7: drawspan.plugin.v1alpha.Verdict.metrics:type_name -> drawspan.plugin.v1alpha.Verdict.MetricsEntry
+	0, // 8: drawspan.plugin.v1alpha.Validator.Check:input_type -> drawspan.plugin.v1alpha.CheckRequest
+	2, // 9: drawspan.plugin.v1alpha.Validator.Check:output_type -> drawspan.plugin.v1alpha.CheckReply
+	9, // [9:10] is the sub-list for method output_type
+	8, // [8:9] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_sdk_proto_v1alpha_validator_proto_init() }
@@ -763,7 +840,7 @@ func file_sdk_proto_v1alpha_validator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sdk_proto_v1alpha_validator_proto_rawDesc), len(file_sdk_proto_v1alpha_validator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
