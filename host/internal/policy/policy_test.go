@@ -205,7 +205,7 @@ func TestConditionsSeeTheFactsOfADiff(t *testing.T) {
 		"a path":      {work.DiffFacts{Files: []work.Change{file("go.mod", "")}}, true},
 		"a moved one": {work.DiffFacts{Files: []work.Change{file("go.mod.bak", "go.mod")}}, true},
 	} {
-		if got, err := when.Eval(row.diff); got != row.want || err != nil {
+		if got, err := when.Eval(work.Facts{Diff: row.diff}); got != row.want || err != nil {
 			t.Errorf("%s: got %v, %v", name, got, err)
 		}
 	}
