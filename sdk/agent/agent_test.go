@@ -300,7 +300,9 @@ func TestErrorsHaveAClass(t *testing.T) {
 	}{
 		{401, "", "auth", false}, {403, "x", "auth", false}, {402, "", "quota", false}, {413, "", "context", false},
 		{429, "slow down", "rate_limit", true}, {429, "You exceeded your current quota", "quota", false}, {408, "", "network", true},
-		{500, "", "overloaded", true}, {529, "Overloaded", "overloaded", true}, {400, "prompt is too long", "context", false},
+		{500, "", "overloaded", true}, {529, "Overloaded", "overloaded", true},
+		{0, "We're currently experiencing high demand", "overloaded", true}, {0, "Internal error: api_error: scripted", "overloaded", true},
+		{0, "api_error: invalid api key", "auth", false}, {400, "prompt is too long", "context", false},
 		{400, "bad", "unknown", false}, {0, "Connection error: ECONNREFUSED", "network", true}, {0, "Please run /login", "auth", false},
 		{0, "", "unknown", false}, {400, "Your credit balance is too low", "quota", false}, {404, "no such model", "unknown", false},
 	} {

@@ -20,6 +20,7 @@ var phrases = []struct {
 	{"rate_limit", true, []string{"rate limit", "rate_limit", "ratelimit", "too many requests", "resource_exhausted"}},
 	{"overloaded", true, []string{"overloaded", "service unavailable", "internal server error", "bad gateway"}},
 	{"auth", false, []string{"unauthorized", "unauthenticated", "authentication", "invalid api key", "invalid x-api-key", "incorrect api key", "api key not", "not logged in", "/login", "permission_error"}},
+	{"overloaded", true, []string{"high demand", "server_error", "api_error"}}, // as vendors call a failure of their own
 	{"budget", false, []string{"budget"}},
 	{"network", true, []string{
 		"econnre", "enotfound", "eai_again", "etimedout", "connection", "network", "timed out", "timeout",
