@@ -19,6 +19,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/event"
 	"github.com/drawspan/drawspan/host/internal/httpapi"
 	"github.com/drawspan/drawspan/host/internal/loader"
+	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/policy"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/store"
@@ -45,6 +46,7 @@ type Daemon struct {
 	sandbox   *sandbox.Sandbox
 	loader    *loader.Loader
 	programs  *programs
+	panel     *panel.Panel
 	dispatch  *dispatch.Dispatcher
 	api       *httpapi.Server
 
@@ -211,8 +213,12 @@ func (d *Daemon) openPlugins(_ context.Context, l *loaded) error {
 }
 
 func (d *Daemon) openDispatch(ctx context.Context, l *loaded) error {
+	record, artifacts, plugins := recordPort{d.store, d.vault}, artifactsPort{d.artifacts, d.vault}, d.pluginsPort()
+	d.panel = panel.New(panel.Options{
+		Record: record, Plugins: dispatch.Validators(plugins), Artifacts: artifacts, Actor: daemonActor(), Version: d.opt.Version, Now: time.Now, Log: d.log.Named("gates"),
+	})
 	d.dispatch = dispatch.New(dispatch.Options{
-		Record: recordPort{d.store, d.vault}, Trees: d.trees, Plugins: d.pluginsPort(), Artifacts: artifactsPort{d.artifacts, d.vault}, Journals: d.journals,
+		Record: record, Trees: d.trees, Plugins: plugins, Artifacts: artifacts, Journals: d.journals, Panel: d.panel,
 		Policy: l.policy, Version: d.opt.Version, Now: time.Now, Wake: d.bus.Wake, Log: d.log.Named("dispatch"),
 		ShutdownGrace: l.cfg.Daemon.ShutdownGrace,
 	})

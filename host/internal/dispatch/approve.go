@@ -17,7 +17,6 @@ import (
 
 // Bounds of approvals.
 const (
-	defaultHold     = 24 * time.Hour
 	defaultQuestion = 10 * time.Minute
 	maxAsking       = 16 // open questions of one attempt
 	maxPrompt       = 16 << 10

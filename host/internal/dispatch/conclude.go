@@ -37,12 +37,11 @@ func (a *drive) judge(ctx, record context.Context, end ending) (ending, error) {
 	if err := a.tree.Reset(record); err != nil {
 		return end, fmt.Errorf("reset the tree to what is kept: %w", err)
 	}
-	rules := a.rules()
-	if err := a.move(record, work.MoveAttempt{To: work.AttemptValidating, Evidence: a.at.Evidence}, a.openGates(rules)...); err != nil {
+	subject := a.subject()
+	if err := a.move(record, work.MoveAttempt{To: work.AttemptValidating, Evidence: a.at.Evidence}, a.d.opt.Panel.Open(subject)...); err != nil {
 		return end, err
 	}
-	p := &panel{a: a, rules: rules}
-	if err := p.evaluate(ctx, record); err != nil {
+	if err := a.d.opt.Panel.Evaluate(ctx, subject); err != nil {
 		return end, err
 	}
 	if cause := causeOf(ctx); cause != nil {
@@ -156,8 +155,7 @@ func (d *Dispatcher) rejudge(ctx context.Context, step work.Step) (bool, error) 
 		return false, fmt.Errorf("open sealed tree: %w", err)
 	}
 	if standing == gate.Unfinished {
-		p := &panel{a: a, rules: a.rules()}
-		if err := p.evaluate(ctx, context.WithoutCancel(ctx)); err != nil {
+		if err := d.opt.Panel.Evaluate(ctx, a.subject()); err != nil {
 			return false, err
 		}
 		if gates, err = d.opt.Record.Gates(ctx, at.ID); err != nil {

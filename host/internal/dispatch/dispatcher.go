@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
@@ -19,6 +20,7 @@ type Options struct {
 	Plugins   Plugins
 	Artifacts Artifacts
 	Journals  Journals
+	Panel     *panel.Panel // judges what attempts leave
 	Policy    *work.Policy
 	Version   string // the daemon's, for result.json
 	Now       func() time.Time

@@ -19,6 +19,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/artifact"
 	"github.com/drawspan/drawspan/host/internal/dispatch"
 	"github.com/drawspan/drawspan/host/internal/event"
+	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/store"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
@@ -384,8 +385,12 @@ func (f *fixture) open(policy *work.Policy) {
 		f.t.Fatal(err)
 	}
 	f.cas = cas
+	judges := panel.New(panel.Options{
+		Record: recordPort{f.store}, Plugins: dispatch.Validators(f.plugins), Artifacts: artifactsPort{cas}, Actor: work.Actor{Kind: "daemon", ID: "drawspan"},
+		Version: "test", Now: time.Now, Log: hclog.NewNullLogger(),
+	})
 	f.d = dispatch.New(dispatch.Options{
-		Record: recordPort{f.store}, Trees: f.trees, Plugins: f.plugins, Artifacts: artifactsPort{cas}, Journals: f.journals,
+		Record: recordPort{f.store}, Panel: judges, Trees: f.trees, Plugins: f.plugins, Artifacts: artifactsPort{cas}, Journals: f.journals,
 		Policy: policy, Version: "test", Now: time.Now, Wake: f.bus.Wake, Log: hclog.NewNullLogger(),
 	})
 	if err := f.d.Recover(ctx); err != nil {

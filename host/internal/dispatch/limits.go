@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -74,21 +73,7 @@ func beyondCap(cause error) bool {
 // overrides reports a cause that counts even where the executor ended before it was noticed.
 func overrides(cause error) bool { return beyondCap(cause) || errors.Is(cause, errBudget) }
 
-// limitFault is why a validator was killed.
-type limitFault struct{ *fault.Fault }
-
-func (f limitFault) Unwrap() error { return f.Fault }
-
 func validatorExceeded(x Excess) error {
-	return limitFault{fault.New(fault.PluginCrashed, "%s: the validator was killed: %s", x.code(), x.text()).
-		Fix("raise the limit in the gate's sandbox, or let the validator do less")}
-}
-
-// overLimit is the limit that ended a validator, nil where none did.
-func overLimit(ctx context.Context) error {
-	var over limitFault
-	if errors.As(context.Cause(ctx), &over) {
-		return over
-	}
-	return nil
+	return fault.New(fault.PluginCrashed, "%s: the validator was killed: %s", x.code(), x.text()).
+		Fix("raise the limit in the gate's sandbox, or let the validator do less")
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -61,12 +62,8 @@ type Tree interface {
 	Remove(ctx context.Context) error
 }
 
-// Git is a tree's shadow git directory: where it is, what in it stays read-only, and which object
-// directories it borrows from.
-type Git struct {
-	Dir              string
-	Protect, Objects []string
-}
+// Git is a tree's shadow git directory.
+type Git = panel.Git
 
 // CaptureRequest asks to keep a tree's state. The patch goes to Patch, at most MaxPatch bytes.
 type CaptureRequest struct {
@@ -177,13 +174,8 @@ type Artifacts interface {
 	Verified(ctx context.Context, digest string, size int64) (io.ReadSeekCloser, error)
 }
 
-// Blob takes the bytes of one artifact. Seal makes them durable and answers with what they are; beyond
-// the limit nothing is kept and Truncated is set.
-type Blob interface {
-	io.Writer
-	Seal() (digest string, size int64, truncated bool, err error)
-	Abort()
-}
+// Blob takes the bytes of one artifact.
+type Blob = panel.Blob
 
 // Journals makes the live stream of an attempt.
 type Journals interface {

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/gate"
 	"github.com/drawspan/drawspan/host/internal/ident"
+	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
@@ -182,7 +184,7 @@ func checkPaths(ws *work.Workspace, spec work.StepSpec) error {
 			return fault.New(fault.InvalidRequest, "a path glob is empty or longer than 1024 bytes").At("paths")
 		}
 	}
-	judged := slices.ContainsFunc(rulesFor(ws, spec), func(g work.GateRule) bool { return g.Validator == pathsValidator && requiredRule(g) })
+	judged := slices.ContainsFunc(panel.Rules(ws, spec.Gates), func(g work.GateRule) bool { return g.Validator == pathsValidator && gate.Required(g) })
 	if !judged {
 		return fault.New(fault.NotAllowed, "paths cannot be narrowed: workspace %q has no required gate with validator \"paths\" to judge them", ws.Name).
 			At(ws.Declared).Fix("declare a gate with validator = \"paths\" in the workspace")

@@ -1,0 +1,241 @@
+package panel
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/gate"
+	"github.com/drawspan/drawspan/host/internal/ident"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+// Bounds of one evaluation.
+const (
+	maxOutput      = 4 << 20 // bytes kept of each of stdout and stderr
+	defaultTimeout = 30 * time.Minute
+	defaultHold    = 24 * time.Hour
+	maxFindings    = 1000
+)
+
+// Options of a Panel.
+type Options struct {
+	Record    Record
+	Plugins   Plugins
+	Artifacts Artifacts
+	Actor     work.Actor // who decides where a rule does
+	Version   string     // of the host, as the identity of built-in validators
+	Now       func() time.Time
+	Log       hclog.Logger
+}
+
+// Panel evaluates gates, of any number of subjects at once.
+type Panel struct {
+	opt Options
+}
+
+// New makes a Panel.
+func New(o Options) *Panel { return &Panel{opt: o} }
+
+// Open are the mutations that insert the subject's gates, pending.
+func (p *Panel) Open(s *Subject) []work.Mutation {
+	var rows []work.Mutation
+	for _, r := range s.Rules {
+		declared := declared(r)
+		sum := sha256.Sum256(declared)
+		rows = append(rows, work.OpenGate{Gate: work.GateRecord{
+			ID: ident.New(ident.Gate), AttemptID: s.AttemptID, StepID: s.StepID, RunID: s.RunID, Name: r.Name,
+			Rule: string(declared), RuleSum: "sha256:" + hex.EncodeToString(sum[:]), Required: gate.Required(r), Verdict: work.VerdictPending, At: p.now(),
+		}})
+	}
+	return rows
+}
+
+func (p *Panel) now() time.Time { return p.opt.Now().UTC() }
+
+// ruleView is a rule as the record keeps it.
+type ruleView struct {
+	Name      string   `json:"name"`
+	Validator string   `json:"validator,omitempty"`
+	Builtin   bool     `json:"builtin,omitempty"`
+	Config    any      `json:"config,omitempty"`
+	Needs     []string `json:"needs,omitempty"`
+	OnFail    string   `json:"on_fail,omitempty"`
+	OnError   string   `json:"on_error,omitempty"`
+	Optional  bool     `json:"optional,omitempty"`
+	Paths     []string `json:"paths,omitempty"`
+	When      string   `json:"when,omitempty"`
+	Hold      string   `json:"hold,omitempty"`
+	Deadline  string   `json:"deadline,omitempty"`
+	Default   string   `json:"default,omitempty"`
+	Timeout   string   `json:"timeout,omitempty"`
+	Retries   int      `json:"retries,omitempty"`
+	Declared  string   `json:"declared,omitempty"`
+}
+
+// declared is a rule as canonical JSON.
+func declared(r work.GateRule) json.RawMessage {
+	v := ruleView{
+		Name: r.Name, Validator: r.Validator, Builtin: r.Builtin, Config: r.Config, Needs: r.Needs, OnFail: r.OnFail, OnError: r.OnError,
+		Optional: r.Optional, Paths: r.Paths, Hold: r.Hold, Deadline: r.Deadline.String(), Default: r.Default, Timeout: r.Timeout.String(),
+		Retries: r.Retries, Declared: r.Declared,
+	}
+	if r.When != nil {
+		v.When = r.When.Text
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return json.RawMessage(`null`)
+	}
+	return b
+}
+
+// sitting evaluates the gates of one subject.
+type sitting struct {
+	p     *Panel
+	s     *Subject
+	gates []work.GateRecord
+}
+
+// Evaluate decides every gate of the subject that can be decided now, and returns when no more can. What
+// is open was opened by Open before. It stops early when ctx ends; what was decided is written then.
+func (p *Panel) Evaluate(ctx context.Context, s *Subject) error {
+	record := context.WithoutCancel(ctx)
+	t := &sitting{p: p, s: s}
+	for progressed := true; progressed && ctx.Err() == nil; {
+		progressed = false
+		for _, rule := range s.Rules {
+			g, err := t.reload(record, rule.Name)
+			if err != nil {
+				return err
+			}
+			if g.Verdict != work.VerdictPending {
+				continue
+			}
+			decided, err := t.advance(ctx, record, rule, g)
+			if err != nil {
+				return err
+			}
+			progressed = progressed || decided
+		}
+	}
+	return nil
+}
+
+// reload reads the gates back and picks one.
+func (t *sitting) reload(ctx context.Context, name string) (work.GateRecord, error) {
+	gates, err := t.p.opt.Record.Gates(ctx, t.s.AttemptID)
+	if err != nil {
+		return work.GateRecord{}, err
+	}
+	t.gates = gates
+	for _, g := range gates {
+		if g.Name == name {
+			return g, nil
+		}
+	}
+	return work.GateRecord{}, fault.New(fault.Internal, "gate %q of attempt %s is not in the record", name, t.s.AttemptID)
+}
+
+// advance takes one pending gate as far as it goes; false when it waits for another.
+func (t *sitting) advance(ctx, record context.Context, rule work.GateRule, g work.GateRecord) (bool, error) {
+	verdicts := map[string]work.Verdict{}
+	for _, other := range t.gates {
+		verdicts[other.Name] = other.Verdict
+	}
+	action, decision := gate.Next(rule, t.s.Facts, verdicts)
+	switch action {
+	case gate.Wait:
+		return false, nil
+	case gate.Settle:
+		return true, t.decide(record, rule, g, ruling{Decision: decision})
+	}
+	if rule.Builtin {
+		v := t.builtin(rule)
+		return true, t.decide(record, rule, g, ruling{gate.Judge(rule, v), v.ID, []work.Mutation{work.RecordValidation{Validation: v}}})
+	}
+	v, artifacts := t.validate(ctx, rule)
+	if ctx.Err() != nil {
+		return false, nil // cut off by a cancel: not evaluated, and the attempt says why
+	}
+	rows := append(artifacts, work.RecordValidation{Validation: v})
+	return true, t.decide(record, rule, g, ruling{gate.Judge(rule, v), v.ID, rows})
+}
+
+// ruling is a decision with the validation it rests on and the rows that are written with it.
+type ruling struct {
+	gate.Decision
+	validation string
+	rows       []work.Mutation
+}
+
+// decide writes a verdict, with the validation it rests on and, for a hold, the approval that it waits
+// for.
+func (t *sitting) decide(ctx context.Context, rule work.GateRule, g work.GateRecord, dec ruling) error {
+	rows, now := dec.rows, t.p.now()
+	m := work.DecideGate{
+		ID: g.ID, Version: g.Version, To: dec.Verdict, Reason: dec.Reason, DecidedBy: "rule", Actor: t.p.opt.Actor, At: now, Validation: dec.validation,
+	}
+	var ap *work.Approval
+	if dec.Verdict == work.VerdictHold {
+		ap = t.hold(rule, dec.Reason, now)
+		m.ApprovalID = ap.ID
+		rows = append(rows, work.OpenApproval{Approval: *ap})
+	}
+	if err := t.p.opt.Record.Apply(ctx, append(rows, m)...); err != nil {
+		return fmt.Errorf("decide gate %s: %w", rule.Name, err)
+	}
+	if ap != nil && t.s.OnHold != nil {
+		t.s.OnHold(*ap)
+	}
+	if t.s.OnDecided != nil {
+		t.s.OnDecided()
+	}
+	return nil
+}
+
+func (t *sitting) hold(rule work.GateRule, reason string, now time.Time) *work.Approval {
+	deadline := rule.Deadline
+	if deadline <= 0 {
+		deadline = defaultHold
+	}
+	prompt := rule.Hold
+	if prompt == "" {
+		prompt = reason
+	} else if reason != rule.Hold {
+		prompt += " (" + reason + ")"
+	}
+	return &work.Approval{
+		ID: ident.New(ident.Approval), RunID: t.s.RunID, StepID: t.s.StepID, AttemptID: t.s.AttemptID, Workspace: t.s.Workspace,
+		Kind: work.ApprovalHold, Gate: rule.Name, Prompt: prompt, Deadline: now.Add(deadline), Default: cmp.Or(rule.Default, string(work.VerdictFail)),
+		State: work.ApprovalOpen, OpenedAt: now,
+	}
+}
+
+// builtin judges without a plugin.
+func (t *sitting) builtin(rule work.GateRule) work.Validation {
+	v := t.validation(rule, work.PluginIdentity{Name: cmp.Or(rule.Validator, rule.Name), Kind: "built-in", Version: t.p.opt.Version})
+	v.At = t.p.now()
+	if rule.Validator == gate.RealValidator {
+		v.Result, v.Message = gate.Real(t.s.Facts.Executor.Simulated, t.s.Facts.Executor.Plugin)
+		return v
+	}
+	v.Result, v.Message, v.Findings = gate.Sensitive(rule, t.s.Facts.Diff)
+	v.Findings = v.Findings[:min(len(v.Findings), maxFindings)]
+	return v
+}
+
+// validation is a row to begin with: not evaluated.
+func (t *sitting) validation(rule work.GateRule, who work.PluginIdentity) work.Validation {
+	return work.Validation{
+		ID: ident.New(ident.Validation), AttemptID: t.s.AttemptID, StepID: t.s.StepID, RunID: t.s.RunID, Gate: rule.Name, N: 1,
+		Plugin: who, Tree: t.s.TreeSum, Result: work.ResultError,
+	}
+}
