@@ -50,6 +50,7 @@ func (d *decoder) decodeBlocks(blocks map[string][]*hcl.Block) {
 			d.cfg.Executors = append(d.cfg.Executors, e)
 		}
 	}
+	d.gateSets(blocks["gates"])
 	first = map[string]Range{}
 	for _, b := range blocks["workspace"] {
 		if o, name, ok := d.named(b, "", namePattern, first); ok {
@@ -113,27 +114,9 @@ func (d *decoder) credentials(s *Sandbox, blocks []*hcl.Block) {
 func (d *decoder) workspace(o Origin, name string, b *hcl.Block) *Workspace {
 	w := &Workspace{Origin: o, Name: name}
 	p := d.fill(&w.Origin, w, &workspaceSchema, b.Body)
-	first := map[string]Range{}
-	for i, n := range p.blocks("gate") {
-		if i >= maxBlocks {
-			d.rep.at(from(n.DefRange), problem{code: codeTooLarge, summary: fmt.Sprintf("there are more than %d gates", maxBlocks)})
-			break
-		}
-		o, name, ok := d.named(n, w.block, namePattern, first)
-		if !ok {
-			continue
-		}
-		g := &Gate{Origin: o, Name: name}
-		gp := d.fill(&g.Origin, g, &gateSchema, n.Body)
-		g.Config = d.free(&g.Origin, "validator", g.Plugin(), gp)
-		if a := gp.attrs["when"]; a != nil {
-			g.When = d.condition(a.Expr)
-		}
-		if g.Validator != RealExecutor && (g.Validator != "" || g.Has("validator")) && !g.Has("sandbox") {
-			g.Sandbox = defaultSandbox
-		}
-		w.Gates = append(w.Gates, g)
-	}
+	taken := map[string]Range{}
+	d.fromSets(w, taken)
+	w.Gates = append(w.Gates, d.gates(w.block, p.blocks("gate"), taken)...)
 	return w
 }
 

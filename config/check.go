@@ -23,6 +23,7 @@ func (d *decoder) check() {
 	for _, w := range d.cfg.Workspaces {
 		d.checkWorkspace(w)
 	}
+	d.checkGateSets()
 	d.checkRoots()
 	d.checkRepositories()
 }
@@ -131,9 +132,9 @@ func names[T any](all []T, of func(T) string) []string {
 
 // addDefaultSandbox makes the sandbox that gates fall back to explicit, with its defaults.
 func (d *decoder) addDefaultSandbox() {
-	used := slices.ContainsFunc(d.cfg.Workspaces, func(w *Workspace) bool {
-		return slices.ContainsFunc(w.Gates, func(g *Gate) bool { return g.Sandbox == defaultSandbox })
-	})
+	byDefault := func(g *Gate) bool { return g.Sandbox == defaultSandbox }
+	used := slices.ContainsFunc(d.cfg.Workspaces, func(w *Workspace) bool { return slices.ContainsFunc(w.Gates, byDefault) }) ||
+		slices.ContainsFunc(d.cfg.GateSets, func(s *GateSet) bool { return slices.ContainsFunc(s.Gates, byDefault) })
 	if !used || d.cfg.Sandbox(defaultSandbox) != nil {
 		return
 	}

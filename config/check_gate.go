@@ -14,7 +14,7 @@ func (d *decoder) checkGates(w *Workspace) {
 	}
 	known := names(w.Gates, func(g *Gate) string { return g.Name })
 	for _, g := range w.Gates {
-		d.checkGate(g)
+		d.checkGate(g, known)
 		for i, need := range g.Needs {
 			where, other := g.element("needs", i), byName[need]
 			switch {
@@ -22,19 +22,38 @@ func (d *decoder) checkGates(w *Workspace) {
 				d.rep.at(where, problem{code: codeNeedCycle, summary: fmt.Sprintf("gate %q needs itself", need), hint: "leave it out"})
 			case other == nil:
 				d.unknownName(where, "gate", need, slices.DeleteFunc(slices.Clone(known), func(n string) bool { return n == g.Name }))
-			case other.Optional && !g.Optional:
-				d.rep.at(where, problem{code: codeNeedsOptional, summary: fmt.Sprintf("gate %q is always evaluated, but needs %q, which is optional", g.Name, need),
-					hint: fmt.Sprintf("make %q optional too, or %q not", g.Name, need)})
+			default:
+				d.checkOptional(g, other, "needs", where)
 			}
+		}
+		for _, name := range g.After() {
+			d.checkOptional(g, byName[name], "asks about", g.When.places[name])
 		}
 	}
 	d.checkNeedCycles(w, byName)
 }
 
+// checkOptional reports a gate that rests on one which may not be evaluated.
+func (d *decoder) checkOptional(g, other *Gate, rests string, where Range) {
+	if !other.Optional || g.Optional {
+		return
+	}
+	d.rep.at(where, problem{code: codeNeedsOptional, summary: fmt.Sprintf("gate %q is always evaluated, but %s %q, which is optional", g.Name, rests, other.Name),
+		hint: fmt.Sprintf("make %q optional too, or %q not", g.Name, other.Name)})
+}
+
+// After are the gates that the gate's condition asks about.
+func (g *Gate) After() []string {
+	if g.When == nil {
+		return nil
+	}
+	return g.When.Gates
+}
+
 // builtinGate is the daemon's own gate over what tools execute on opening.
 const builtinGate = "sensitive-paths"
 
-func (d *decoder) checkGate(g *Gate) {
+func (d *decoder) checkGate(g *Gate, among []string) {
 	if g.Name == builtinGate {
 		d.rep.header(g.at, problem{code: codeName, summary: fmt.Sprintf("%s is the name of the built-in gate", quoted(g.Name)), hint: "name it otherwise; a sandbox's filesystem { sensitive } says what the built-in one does"})
 	}
@@ -47,35 +66,70 @@ func (d *decoder) checkGate(g *Gate) {
 		d.rep.header(g.at, p)
 		return
 	}
+	d.checkApplies(g, among)
 	if holds && strings.TrimSpace(g.Hold) == "" {
 		d.rep.at(g.At("hold"), problem{code: codeValue, summary: "hold must say what the person is asked"})
 	}
-	if !holds && g.OnFail != "hold" {
-		d.ineffective(g, `hold or on_fail = "hold"`, "deadline", "default")
+	d.checkOnError(g)
+	if !holds && g.OnFail != "hold" && g.OnError != "hold" {
+		d.ineffective(g, `hold, on_fail = "hold" or on_error = "hold"`, "deadline", "default")
 	}
 	if !validates {
-		d.ineffective(g, "validator", "sandbox", "on_fail", "wall", "config")
+		d.ineffective(g, "validator", "sandbox", "on_fail", "timeout", "retries", "config")
 		return
 	}
+	d.checkValidator(g)
+}
+
+func (d *decoder) checkValidator(g *Gate) {
 	if g.Validator == RealExecutor {
 		d.checkReal(g)
 		return
 	}
 	d.sandboxNamed(&g.Origin, g.Sandbox)
-	if s := d.cfg.Sandbox(g.Sandbox); s != nil && g.Wall > s.Wall && s.Wall > 0 {
-		d.rep.at(g.At("wall"), problem{code: codeNoEffect, summary: fmt.Sprintf("wall is above the %s of sandbox %q", durationText(s.Wall), s.Name), hint: "lower it, or raise limits.wall there"})
+	if s := d.cfg.Sandbox(g.Sandbox); s != nil && g.Timeout > s.Wall && s.Wall > 0 {
+		d.rep.at(g.At("timeout"), problem{code: codeNoEffect, summary: fmt.Sprintf("timeout is above the %s of sandbox %q", durationText(s.Wall), s.Name), hint: "lower it, or raise limits.wall there"})
+	}
+}
+
+// checkApplies looks at what says where a gate applies.
+func (d *decoder) checkApplies(g *Gate, among []string) {
+	if g.when != nil {
+		g.When = d.condition(g, among)
+	}
+	for i, glob := range g.Paths {
+		if why := badGlob(glob); why != "" {
+			d.rep.at(g.element("paths", i), problem{code: codeGlob, summary: fmt.Sprintf("%s: %s", quoted(glob), why)})
+		}
+	}
+	if g.Has("paths") && len(g.Paths) == 0 {
+		d.rep.at(g.At("paths"), problem{code: codeValue, summary: "paths must not be empty", hint: "leave it out for all paths"})
+	}
+}
+
+// checkOnError keeps a gate that could not be evaluated from counting for less than one that failed.
+func (d *decoder) checkOnError(g *Gate) {
+	if !g.Has("validator") && !g.Has("when") {
+		d.ineffective(g, "validator or when", "on_error")
+		return
+	}
+	if g.OnError == "warn" && g.OnFail != "warn" {
+		d.rep.at(g.At("on_error"), problem{code: codeValue, summary: `on_error must not be "warn" where on_fail is not: what was not evaluated would count for less than what failed`,
+			hint: `write "closed" or "hold", or on_fail = "warn" too`})
 	}
 }
 
 // checkReal refuses what the built-in validator takes no notice of, and what would let a simulator pass.
 func (d *decoder) checkReal(g *Gate) {
-	for _, key := range []string{"sandbox", "wall", "config"} {
+	for _, key := range []string{"sandbox", "timeout", "retries", "config"} {
 		if g.Has(key) {
 			d.rep.at(g.At(key), problem{code: codeNoEffect, summary: fmt.Sprintf("%s has no effect: the daemon judges %q itself", key, RealExecutor), hint: "leave it out"})
 		}
 	}
-	if g.OnFail != "fail" {
-		d.rep.at(g.At("on_fail"), problem{code: codeValue, summary: fmt.Sprintf("on_fail must not be %s: what is simulated never passes %q", quoted(g.OnFail), RealExecutor), hint: "leave it out"})
+	for key, value := range map[string]string{"on_fail": g.OnFail, "on_error": g.OnError} {
+		if g.Has(key) && value != "fail" && value != "closed" {
+			d.rep.at(g.At(key), problem{code: codeValue, summary: fmt.Sprintf("%s must not be %s: what is simulated never passes %q", key, quoted(value), RealExecutor), hint: "leave it out"})
+		}
 	}
 }
 
@@ -87,7 +141,24 @@ func (d *decoder) ineffective(g *Gate, without string, keys ...string) {
 	}
 }
 
-// checkNeedCycles reports each circle once, at the need that closes it.
+// edge is a gate that another one waits for, and where that is written.
+type edge struct {
+	to string
+	at Range
+}
+
+func (g *Gate) edges() []edge {
+	var out []edge
+	for i, need := range g.Needs {
+		out = append(out, edge{need, g.element("needs", i)})
+	}
+	for _, name := range g.After() {
+		out = append(out, edge{name, g.When.places[name]})
+	}
+	return out
+}
+
+// checkNeedCycles reports each circle once, at the need or the condition that closes it.
 func (d *decoder) checkNeedCycles(w *Workspace, byName map[string]*Gate) {
 	const open, done = 1, 2
 	state := map[string]int{}
@@ -95,13 +166,13 @@ func (d *decoder) checkNeedCycles(w *Workspace, byName map[string]*Gate) {
 	visit = func(g *Gate, trail []string) {
 		state[g.Name] = open
 		trail = append(trail, g.Name)
-		for i, need := range g.Needs {
-			other := byName[need]
+		for _, e := range g.edges() {
+			other := byName[e.to]
 			switch {
-			case other == nil || other == g || state[need] == done:
-			case state[need] == open:
-				circle := append(slices.Clone(trail[slices.Index(trail, need):]), need)
-				d.rep.at(g.element("needs", i), problem{code: codeNeedCycle, summary: "gates need each other in a circle: " + strings.Join(circle, " > "), hint: "take one need out"})
+			case other == nil || other == g || state[e.to] == done:
+			case state[e.to] == open:
+				circle := append(slices.Clone(trail[slices.Index(trail, e.to):]), e.to)
+				d.rep.at(e.at, problem{code: codeNeedCycle, summary: "gates wait for each other in a circle: " + strings.Join(circle, " > "), hint: "take one need or condition out"})
 			default:
 				visit(other, trail)
 			}

@@ -71,8 +71,8 @@ func (d *decoder) checkPaths(w *Workspace) {
 		hint: `add: gate "paths" { validator = "paths" }`}
 	for _, g := range w.Gates {
 		if g.Validator == pathsValidator {
-			p.detail = fmt.Sprintf("Gate %q does not bind: it is optional, has a condition, or only warns.", g.Name)
-			p.hint = fmt.Sprintf("take optional, when and on_fail = \"warn\" out of gate %q", g.Name)
+			p.detail = fmt.Sprintf("Gate %q does not bind: it is optional, has a condition or paths of its own, or only warns.", g.Name)
+			p.hint = fmt.Sprintf("take optional, when, paths and on_fail = \"warn\" out of gate %q", g.Name)
 		}
 	}
 	d.rep.at(w.At(key), p)
@@ -80,7 +80,7 @@ func (d *decoder) checkPaths(w *Workspace) {
 
 // binds reports whether every result must pass the gate.
 func (g *Gate) binds() bool {
-	return !g.Optional && g.When == nil && !g.Has("when") && g.OnFail != "warn"
+	return !g.Optional && !g.Has("when") && len(g.Paths) == 0 && g.OnFail != "warn"
 }
 
 // checkProvision keeps what is copied into trees inside the root.

@@ -88,7 +88,7 @@ var codeTexts = map[string]string{
 	codeGateEmpty:     "A gate has neither a validator nor a hold.",
 	codeUnsandboxed:   "Level off must be accepted explicitly.",
 	codeNotLoopback:   "The daemon listens on loopback addresses only.",
-	codeCondition:     "A when expression does not work on a diff.",
+	codeCondition:     "A when expression does not work on facts, or depends on none.",
 	codeToolchain:     "A toolchain preset finds nothing on this machine.",
 	codeCommand:       "A command pattern of a permission could never match.",
 	codeHost:          "An entry of an allow list is no host that a sandbox could be let reach.",

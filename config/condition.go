@@ -10,40 +10,135 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/drawspan/drawspan/sdk"
 )
 
-// diffKeys are what a condition may ask about a diff.
-var diffKeys = []string{"files", "lines", "insertions", "deletions", "binary"}
-
-// condition compiles a when expression. It is tried on an empty and on a large diff, so that what can go
-// wrong does so now and not at the first result.
-func (d *decoder) condition(expr hcl.Expression) *Condition {
-	where := from(expr.Range())
-	if !d.resolves(expr, map[string][]string{"diff": diffKeys}) {
+// condition compiles the when expression of a gate. It is tried on empty, large and unknown facts, so that
+// what can go wrong does so now and not at the first result. among are the gates that it may ask about; nil
+// for any.
+func (d *decoder) condition(g *Gate, among []string) *Condition {
+	defer func(s *scope) { d.scope = s }(d.scope)
+	d.scope = g.scope
+	expr := g.when
+	q, ok := d.asks(expr)
+	if !ok || !d.asksOthers(g, &q, among) || !d.settled(expr) {
 		return nil
 	}
 	outer := d.scope.context()
-	c := &Condition{
-		Text:  d.source(expr),
-		bound: d.bound(expr),
-		Eval: func(f Facts) (bool, error) {
-			v, diags := expr.Value(f.context(outer))
-			return verdict(v, diags)
-		},
-	}
-	if !d.settled(expr) {
-		return nil
-	}
-	large := Facts{Files: 1 << 20, Insertions: 1 << 20, Deletions: 1 << 20, Binary: 1 << 20, Paths: []string{"a/b.c"}}
-	for _, f := range []Facts{{}, large} {
-		v, diags := expr.Value(f.context(outer))
-		if _, err := verdict(v, diags); err != nil {
-			d.rep.at(where, problem{code: codeCondition, summary: "when " + err.Error(),
-				hint: `use diff.` + strings.Join(diffKeys, ", diff.") + ` and touches(diff, "glob", ...)`})
+	for _, t := range q.trials() {
+		if _, err := q.eval(expr, outer, t, []string{"a/b.c"}); err != nil {
+			d.rep.at(from(expr.Range()), problem{code: codeCondition, summary: "when " + err.Error(), hint: factHint})
 			return nil
 		}
 	}
-	return c
+	if !d.tryUnknown(&q, expr, outer) {
+		return nil
+	}
+	return &Condition{
+		Text: d.source(expr), Gates: q.gates(), bound: d.bound(expr), places: q.places,
+		Eval: func(f sdk.Facts, paths []string) (bool, error) { return q.eval(expr, outer, f, paths) },
+	}
+}
+
+// asksOthers reports gates that the workspace does not have, and the gate itself.
+func (d *decoder) asksOthers(g *Gate, q *asked, among []string) bool {
+	ok := true
+	for _, name := range q.gates() {
+		switch {
+		case name == g.Name:
+			d.rep.at(q.places[name], problem{code: codeNeedCycle, summary: fmt.Sprintf("gate %q asks about itself", name), hint: "ask about a gate that is decided before"})
+			ok = false
+		case among != nil && !slices.Contains(among, name):
+			d.unknownName(q.places[name], "gate", name, slices.DeleteFunc(slices.Clone(among), func(n string) bool { return n == g.Name }))
+			ok = false
+		}
+	}
+	return ok
+}
+
+// eval judges some facts. What was not evaluated, reported or measured is said by name.
+func (q *asked) eval(expr hcl.Expression, outer *hcl.EvalContext, f sdk.Facts, paths []string) (bool, error) {
+	for name := range q.metrics {
+		if _, decided := f.Gates[name]; !decided {
+			return false, fmt.Errorf("cannot be evaluated: gate %q was not", name)
+		}
+	}
+	v, diags := expr.Value(q.context(outer, f, paths))
+	ok, err := verdict(v, diags)
+	if err == nil {
+		return ok, nil
+	}
+	for _, name := range q.gates() {
+		for _, metric := range q.metrics[name] {
+			if m, reported := f.Gates[name].Metrics[metric]; !reported || !finiteNumber(m) {
+				return false, fmt.Errorf("cannot be evaluated: gate %q reported no metric %q", name, clean(metric))
+			}
+		}
+	}
+	for root, missing := range map[string]bool{"usage": f.Usage == nil, "claims": f.Claims == nil} {
+		if q.roots[root] && missing {
+			return false, fmt.Errorf("cannot be evaluated: there are no facts of %s here; guard it: %s != null && ...", root, root)
+		}
+	}
+	return false, err
+}
+
+// trials are facts at their ends.
+func (q *asked) trials() []sdk.Facts {
+	const n, m = 1 << 30, 1 << 40
+	diff := sdk.DiffFacts{Files: n, Lines: n, Insertions: n, Deletions: n, Binary: n, Added: n, Modified: n, Deleted: n, Modes: n, Links: n, Bytes: m, Largest: m}
+	usage := sdk.Usage{Input: m, CachedRead: m, CachedWrite: m, Output: m, Reasoning: m, Calls: m, Cost: n, Currency: "USD", Model: "m"}
+	claims := sdk.Claims{StopReason: "end_turn", Failed: true, Denied: true, Summary: "s", Files: []string{"a/b.c"}}
+	empty := sdk.Facts{Usage: &sdk.Usage{}, Claims: &sdk.Claims{}, Gates: q.gateFacts(sdk.GateFact{Verdict: "fail", Result: "error"}, 0)}
+	large := sdk.Facts{Diff: diff, Executor: sdk.ExecutorFact{Name: "e", Plugin: "p", Simulated: true}, Usage: &usage, Claims: &claims}
+	large.Gates = q.gateFacts(sdk.GateFact{Verdict: "pass", Result: "pass", Message: "m", Findings: n}, m)
+	return []sdk.Facts{empty, large}
+}
+
+func (q *asked) gateFacts(like sdk.GateFact, metric float64) map[string]sdk.GateFact {
+	out := map[string]sdk.GateFact{}
+	for name, metrics := range q.metrics {
+		fact := like
+		fact.Metrics = map[string]float64{}
+		for _, m := range metrics {
+			fact.Metrics[m] = metric
+		}
+		out[name] = fact
+	}
+	return out
+}
+
+// tryUnknown evaluates over facts of which only the types are known: every branch is looked at, and a
+// condition that comes out the same whatever the facts are is found.
+func (d *decoder) tryUnknown(q *asked, expr hcl.Expression, outer *hcl.EvalContext) bool {
+	ctx := q.context(outer, q.trials()[1], nil)
+	for root, v := range ctx.Variables {
+		ctx.Variables[root] = unknown(v)
+	}
+	v, diags := expr.Value(ctx)
+	if !diags.HasErrors() && !v.IsKnown() {
+		return true
+	}
+	always, err := verdict(v, diags)
+	if err != nil {
+		d.rep.at(from(expr.Range()), problem{code: codeCondition, summary: "when " + err.Error(), hint: factHint})
+		return false
+	}
+	d.rep.warn(from(expr.Range()), problem{code: codeCondition, summary: fmt.Sprintf("when is always %v, whatever is judged", always), hint: "take it out, or let it depend on a fact"})
+	return true
+}
+
+// unknown is a value of the same shape of which nothing is known but the types of its leaves.
+func unknown(v cty.Value) cty.Value {
+	if !v.Type().IsObjectType() {
+		return cty.UnknownVal(v.Type()).RefineNotNull()
+	}
+	out := map[string]cty.Value{}
+	for name, e := range v.AsValueMap() {
+		out[name] = unknown(e)
+	}
+	return cty.ObjectVal(out)
 }
 
 // bound are the values that an expression takes from variables and locals, for comparing two conditions.
@@ -100,25 +195,12 @@ func (d *decoder) source(expr hcl.Expression) string {
 	return clean(s)
 }
 
-// context is what a condition sees of one diff.
-func (f Facts) context(outer *hcl.EvalContext) *hcl.EvalContext {
-	inner := outer.NewChild()
-	inner.Variables = map[string]cty.Value{"diff": cty.ObjectVal(map[string]cty.Value{
-		"files": integer(f.Files), "lines": integer(f.Insertions + f.Deletions),
-		"insertions": integer(f.Insertions), "deletions": integer(f.Deletions), "binary": integer(f.Binary),
-	})}
-	inner.Functions = map[string]function.Function{"touches": f.touches()}
-	return inner
-}
-
-func integer(n int) cty.Value { return cty.NumberIntVal(int64(n)) }
-
 var errNotDiff = errors.New("the first argument must be diff")
 
-// touches is true where a changed path matches one of the globs.
-func (f Facts) touches() function.Function {
+// touches is true where a changed path matches one of the globs. Globs are checked before facts are known.
+func touches(paths []string) function.Function {
 	return function.New(&function.Spec{
-		Params:   []function.Parameter{{Name: "diff", Type: cty.DynamicPseudoType}},
+		Params:   []function.Parameter{{Name: "diff", Type: cty.DynamicPseudoType, AllowUnknown: true}},
 		VarParam: &function.Parameter{Name: "globs", Type: cty.String},
 		Type:     function.StaticReturnType(cty.Bool),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
@@ -133,7 +215,10 @@ func (f Facts) touches() function.Function {
 				if why := badGlob(g.AsString()); why != "" {
 					return cty.NilVal, function.NewArgErrorf(i+1, "%s", why)
 				}
-				hit = hit || slices.ContainsFunc(f.Paths, func(p string) bool { return doublestar.MatchUnvalidated(g.AsString(), p) })
+				hit = hit || slices.ContainsFunc(paths, func(p string) bool { return doublestar.MatchUnvalidated(g.AsString(), p) })
+			}
+			if !args[0].IsWhollyKnown() {
+				return cty.UnknownVal(cty.Bool), nil
 			}
 			return cty.BoolVal(hit), nil
 		},

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/drawspan/drawspan/sdk"
 )
 
 // Config is a configuration without errors: every reference resolves, every default is filled in.
@@ -17,6 +20,7 @@ type Config struct {
 	Sandboxes  []*Sandbox // an undeclared "default" is added at the end when a gate falls back to it
 	Gateways   []*Gateway
 	Executors  []*Executor
+	GateSets   []*GateSet
 	Workspaces []*Workspace
 	Variables  []*Variable
 	Locals     map[string]string // text of each local's value as JSON; sensitive ones are masked
@@ -147,29 +151,46 @@ type Workspace struct {
 	Base        string        `key:"base"`
 	Bases       []string      `key:"bases"`     // always admits Base
 	Executors   []string      `key:"executors"` // names of Config.Executors
+	GateSets    []string      `key:"gates"`     // names of Config.GateSets
 	Write       []string      `key:"paths.write"`
 	Forbid      []string      `key:"paths.forbid"`
 	Provision   []string      `key:"provision.copy"` // slash-separated, relative to Root
 	Wall        time.Duration `key:"budget.wall"`
 	MaxParallel int64         `key:"max_parallel"` // 0: the daemon's limit
-	Gates       []*Gate
+	Gates       []*Gate       // those of its sets, then its own
 }
 
-// Gate is a `gate` block of a workspace: a validator, a hold, or both.
+// GateSet is a `gates` block.
+type GateSet struct {
+	Origin
+	Name   string
+	File   string `key:"file"` // as Config.Files names it; "" for gates that stand in the block
+	Digest string // "sha256:<hex>" of the file's bytes; "" without a file
+	Gates  []*Gate
+}
+
+// Gate is a `gate` block of a workspace or of a gate set: a validator, a hold, or both.
 type Gate struct {
 	Origin
 	Name      string
+	Set       string          // the gate set that it is from; "" for one of the workspace's own
 	Validator string          `key:"validator"` // "" for a gate that only holds
 	Sandbox   string          `key:"sandbox"`   // "" without a validator
 	Config    json.RawMessage // the config block as one JSON object; never nil
 	Needs     []string        `key:"needs"`
-	OnFail    string          `key:"on_fail"`
-	Optional  bool            `key:"optional"`
 	When      *Condition      `key:"when"`
+	Paths     []string        `key:"paths"` // globs; empty: all
+	OnFail    string          `key:"on_fail"`
+	OnError   string          `key:"on_error"`
+	Optional  bool            `key:"optional"`
 	Hold      string          `key:"hold"`
 	Deadline  time.Duration   `key:"deadline"`
 	Default   string          `key:"default"`
-	Wall      time.Duration   `key:"wall"` // 0: the sandbox's
+	Timeout   time.Duration   `key:"timeout"` // 0: the sandbox's
+	Retries   int64           `key:"retries"`
+
+	when  hcl.Expression // before When is compiled
+	scope *scope         // in which When is
 }
 
 // RealExecutor is the built-in validator that no simulator passes.
@@ -197,18 +218,14 @@ type Variable struct {
 
 // Condition is the compiled `when` expression of a gate. Eval is pure and safe for concurrent use.
 type Condition struct {
-	Text  string
-	Eval  func(Facts) (bool, error)
-	bound map[string]cty.Value // what Text takes from variables and locals
-}
-
-// Facts are what a Condition may ask about a diff.
-type Facts struct {
-	Insertions int
-	Deletions  int
-	Binary     int      // number of binary files
-	Paths      []string // changed paths, slash-separated; both names of a move
-	Files      int      // number of changed files
+	Text string
+	// Gates are those that Text asks about, sorted. They must be decided before Eval, and be among its facts.
+	Gates []string
+	// Eval judges facts, and the changed paths: slash-separated, both names of a move. An error says what
+	// could not be evaluated.
+	Eval   func(facts sdk.Facts, paths []string) (bool, error)
+	bound  map[string]cty.Value // what Text takes from variables and locals
+	places map[string]Range     // where Text names each of Gates
 }
 
 // Workspace is the workspace of that name, or nil.
@@ -224,6 +241,11 @@ func (c *Config) Executor(name string) *Executor {
 // Gateway is the gateway of that name, or nil.
 func (c *Config) Gateway(name string) *Gateway {
 	return named(c.Gateways, name, func(g *Gateway) string { return g.Name })
+}
+
+// GateSet is the gate set of that name, or nil.
+func (c *Config) GateSet(name string) *GateSet {
+	return named(c.GateSets, name, func(s *GateSet) string { return s.Name })
 }
 
 // Sandbox is the sandbox of that name, or nil.

@@ -17,7 +17,8 @@ type decoder struct {
 	rep   *reporter
 	scope *scope
 	cfg   *Config
-	spent int // bytes of all values so far
+	spent int      // bytes of all values so far
+	loose []string // gate files of a directory that was listed
 
 	literals map[string]cty.Value // parsed defaults by text
 }

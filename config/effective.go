@@ -58,6 +58,9 @@ func (c *Config) members() []member {
 			all = append(all, member{place: place, origin: &p.Origin, schema: &permissionSchema, dst: p, rank: i + 1})
 		}
 	}
+	for _, s := range c.GateSets {
+		all = append(all, member{[]string{"gates", s.Name}, &s.Origin, &gateSetSchema, s, nil, 0})
+	}
 	for _, w := range c.Workspaces {
 		place := []string{"workspace", w.Name}
 		all = append(all, member{place, &w.Origin, &workspaceSchema, w, nil, 0})

@@ -28,6 +28,7 @@ type scope struct {
 	vars   map[string]cty.Value
 	locals map[string]cty.Value
 	ctx    *hcl.EvalContext // made from the two, nil after a change
+	closed bool             // of a gate file: there are neither
 }
 
 func newScope() *scope {
@@ -136,6 +137,12 @@ func (d *decoder) resolves(expr hcl.Expression, extra map[string][]string) bool 
 func (s *scope) lookup(ref hcl.Traversal, extra map[string][]string) problem {
 	name := ref.RootName()
 	members, ok := extra[name]
+	if ok && name == "gates" {
+		return lookupGate(ref)
+	}
+	if s.closed && (name == "var" || name == "local") {
+		return problem{code: codeReference, summary: "a gate file has no variables and no locals", hint: "write the value, or move the gate into the configuration"}
+	}
 	switch name {
 	case "var":
 		members, ok = has(s.vars, refersTo(ref, name))
@@ -144,6 +151,9 @@ func (s *scope) lookup(ref hcl.Traversal, extra map[string][]string) problem {
 	}
 	if !ok {
 		roots := append(slices.Collect(maps.Keys(extra)), "var", "local")
+		if s.closed {
+			roots = slices.DeleteFunc(roots, func(r string) bool { return r == "var" || r == "local" })
+		}
 		p := problem{code: codeReference, summary: quoted(name) + " is not known here", hint: "for text write it in quotes: " + quoted(name)}
 		if n := nearest(name, roots); n != "" {
 			p.hint = fmt.Sprintf("did you mean %q?", n)

@@ -26,6 +26,9 @@ type Source struct {
 	// Attributes tells the config schema of a plugin ("executor" or "validator", name); false when
 	// it is not known, and then any attribute is taken. May be nil.
 	Attributes func(kind, plugin string) ([]Attribute, bool)
+	// Read reads a configuration or gate file by its absolute path, as from a commit. Paths are files then,
+	// no directories. Nil for the file system.
+	Read func(path string) ([]byte, error)
 }
 
 // Attribute is one key that a plugin's config block accepts.
@@ -64,6 +67,10 @@ func Load(src Source) (*Config, Diagnostics) {
 func (d *decoder) find(paths []string) []string {
 	var names []string
 	for _, p := range paths {
+		if d.src.Read != nil {
+			names = append(names, p)
+			continue
+		}
 		info, err := os.Stat(d.absolute(p))
 		switch {
 		case err != nil:
@@ -88,7 +95,7 @@ func (d *decoder) find(paths []string) []string {
 	return names
 }
 
-// list is the directory's configuration files. The lock file beside them is none.
+// list is the directory's configuration files. The lock file and gate files beside them are none.
 func (d *decoder) list(dir string) []string {
 	entries, err := os.ReadDir(d.absolute(dir))
 	if err != nil {
@@ -98,6 +105,10 @@ func (d *decoder) list(dir string) []string {
 	for _, e := range entries {
 		n := e.Name()
 		if e.IsDir() || strings.HasPrefix(n, ".") || strings.HasSuffix(n, ".lock.hcl") {
+			continue
+		}
+		if isGateFile(n) {
+			d.loose = append(d.loose, filepath.Join(dir, n))
 			continue
 		}
 		if strings.HasSuffix(n, ".hcl") || strings.HasSuffix(n, ".hcl.json") {
@@ -129,7 +140,7 @@ func (d *decoder) parseAll(names []string) ([]hcl.Body, bool) {
 }
 
 func (d *decoder) parse(name string) (hcl.Body, bool) {
-	src, err := readFile(d.absolute(name))
+	src, err := d.read(d.absolute(name))
 	if err != nil {
 		d.rep.at(Range{Filename: name}, problem{code: codeUnreadable, summary: "cannot read the file: " + cause(err)})
 		return nil, false
@@ -166,6 +177,13 @@ func parseJSON(src []byte, name string) (*hcl.File, hcl.Diagnostics) {
 		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "The file is not valid JSON", Subject: &where})
 	}
 	return f, diags
+}
+
+func (d *decoder) read(full string) ([]byte, error) {
+	if d.src.Read != nil {
+		return d.src.Read(full)
+	}
+	return readFile(full)
 }
 
 // readFile reads a regular file up to a little more than what guard accepts.

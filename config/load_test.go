@@ -294,7 +294,10 @@ workspace "api" {
     sandbox   = "box"
     needs     = ["paths"]
     on_fail   = "hold"
-    wall      = "5m"
+    timeout   = "5m"
+    retries   = 2
+    paths     = ["**/*.go"]
+    on_error  = "hold"
     config {
       run = ["go", "test", "./..."]
     }
@@ -347,13 +350,13 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 "network":{"allow":[],"mode":"none","private_addresses":false},"on_shortfall":"refuse","syscalls":{"allow":[]}}},
 "version":1,
 "workspace":{"api":{"base":"main","bases":["main","feature/*"],"budget":{"wall":"10m"},"executors":["go"],
-"gate":{"paths":{"config":{},"deadline":"1d","default":"fail","hold":"","needs":[],"on_fail":"fail","optional":false,
-"sandbox":"default","validator":"paths","wall":"0s","when":""},
-"review":{"config":{},"deadline":"30d","default":"pass","hold":"A person looks.","needs":[],"on_fail":"fail","optional":true,
-"sandbox":"","validator":"","wall":"0s","when":"diff.lines > local.lines || touches(diff, \"go.mod\") with local.lines = 500"},
-"tests":{"config":{"run":["go","test","./..."]},"deadline":"1d","default":"fail","hold":"","needs":["paths"],"on_fail":"hold","optional":false,
-"sandbox":"box","validator":"command","wall":"5m","when":""}},
-"max_parallel":1,"paths":{"forbid":["**/*.pem"],"write":["src/**"]},"provision":{"copy":[".env.test"]},"root":"HOME/src/api"}}}`)
+"gate":{"paths":{"config":{},"deadline":"1d","default":"fail","hold":"","needs":[],"on_error":"closed","on_fail":"fail","optional":false,
+"paths":[],"retries":0,"sandbox":"default","timeout":"0s","validator":"paths","when":""},
+"review":{"config":{},"deadline":"30d","default":"pass","hold":"A person looks.","needs":[],"on_error":"closed","on_fail":"fail","optional":true,
+"paths":[],"retries":0,"sandbox":"","timeout":"0s","validator":"","when":"diff.lines > local.lines || touches(diff, \"go.mod\") with local.lines = 500"},
+"tests":{"config":{"run":["go","test","./..."]},"deadline":"1d","default":"fail","hold":"","needs":["paths"],"on_error":"hold","on_fail":"hold","optional":false,
+"paths":["**/*.go"],"retries":2,"sandbox":"box","timeout":"5m","validator":"command","when":""}},
+"gates":[],"max_parallel":1,"paths":{"forbid":["**/*.pem"],"write":["src/**"]},"provision":{"copy":[".env.test"]},"root":"HOME/src/api"}}}`)
 	if got != want {
 		t.Errorf("effective configuration:\ngot  %s\nwant %s", got, want)
 	}

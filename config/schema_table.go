@@ -28,7 +28,7 @@ var root = block{
 		{name: "version", kind: number, required: true, doc: "Version of the language. This drawspan reads version 1."},
 	},
 	blocks: []block{
-		daemonSchema, pluginSchema, sandboxSchema, gatewaySchema, executorSchema, workspaceSchema, variableSchema,
+		daemonSchema, pluginSchema, sandboxSchema, gatewaySchema, executorSchema, gateSetSchema, workspaceSchema, variableSchema,
 		{name: "locals", many: true, free: true, doc: "Named values: `local.<name>` anywhere below."},
 		{name: "relay", label: "name", many: true, doc: "A relay that planners reach this machine through.",
 			soon: "leave the block out; this version works on one machine"},
@@ -200,6 +200,7 @@ var workspaceSchema = block{
 		{name: "base", kind: text, required: true, doc: "Ref that a run starts from when it names none."},
 		{name: "bases", kind: texts, def: "[]", doc: "Globs over refs that a run may start from. The base is always among them."},
 		{name: "executors", kind: idents, required: true, doc: "Executors that may run here, and no others."},
+		{name: "gates", kind: idents, def: "[]", max: 32, doc: "Gate sets whose gates are evaluated here, before its own ones. No two gates may have one name."},
 		{name: "max_parallel", kind: number, def: "0", min: 0, max: 256, doc: "Live attempts here at once; 0 for the daemon's limit."},
 	},
 	blocks: []block{
@@ -216,25 +217,6 @@ var workspaceSchema = block{
 		}},
 		gateSchema,
 		{name: "share", label: "relay", many: true, doc: "What planners behind a relay may do here.", soon: "leave the block out; nothing is shared"},
-	},
-}
-
-var gateSchema = block{
-	name: "gate", label: "name", many: true, doc: "A rule that every result must pass: a validator, a person, or both.",
-	keys: []key{
-		{name: "validator", kind: ident, doc: "Plugin that judges: `command` is the program `drawspan-validator-command`. `real-executor` is built in: it fails whatever a simulated executor (`script`, `replay`) made."},
-		{name: "sandbox", kind: ident, doc: "Sandbox of the validator. Default: `default`."},
-		{name: "needs", kind: idents, def: "[]", doc: "Gates of this workspace that must pass first."},
-		{name: "on_fail", kind: text, def: `"fail"`, enum: []string{"fail", "hold", "warn"}, doc: "What a failed or erring validator means: the step is rejected, a person decides, or it is only shown."},
-		{name: "optional", kind: boolean, def: "false", doc: "Evaluated only when a dispatch asks for it."},
-		{name: "when", kind: condition, doc: "Condition over the diff; the gate passes without being evaluated where it is false."},
-		{name: "hold", kind: text, doc: "A person must allow the result; this is what they are asked."},
-		{name: "deadline", kind: duration, def: `"24h"`, min: second, max: 90 * day, doc: "How long a hold waits."},
-		{name: "default", kind: text, def: `"fail"`, enum: []string{"pass", "fail"}, doc: "The verdict when the deadline comes."},
-		{name: "wall", kind: duration, min: second, max: 7 * day, doc: "Time of the validator, below its sandbox's limit."},
-	},
-	blocks: []block{
-		{name: "config", free: true, doc: "The validator's own keys."},
 	},
 }
 

@@ -77,10 +77,10 @@ func parentKnown(header string, in settings) bool {
 	return in.keys[strings.Join(words[:2], " ")] != nil
 }
 
-// added: everything but a gate, and a sandbox or gateway that by itself nobody uses, gives something.
+// added: everything but a gate, and a gate set, sandbox or gateway that by itself nobody uses, gives something.
 func added(b string) Change {
 	kind := kindOf(b)
-	return Change{Block: b, Op: "add", Widens: kind != "gate" && kind != "sandbox" && kind != "gateway"}
+	return Change{Block: b, Op: "add", Widens: !slices.Contains([]string{"gate", "gates", "sandbox", "gateway"}, kind)}
 }
 
 // removed: a gate protects by being there, and a permission may be one that denies.
@@ -136,7 +136,12 @@ var rules = map[string]rule{
 	"gate.hold":                         emptied,
 	"gate.deadline":                     whenDefault("pass"),
 	"gate.default":                      later("fail", "pass"),
-	"gate.wall":                         raisedOrFree,
+	"gate.timeout":                      raisedOrFree,
+	"gate.retries":                      raised,
+	"gate.paths":                        lostOrBound,
+	"gate.on_error":                     later("closed", "hold", "warn"),
+	"gates.file":                        never, // what its gates are in a workspace is what counts
+	"workspace.gates":                   never, // likewise
 	"sandbox.level":                     later("vm", "strict", "isolated", "guarded", "off"),
 	"sandbox.on_shortfall":              later("refuse", "degrade"),
 	"sandbox.floor":                     later("", "strict", "isolated", "guarded"),
@@ -204,6 +209,16 @@ func gainedGlob(was, is config.Setting, next []config.Setting) bool {
 
 // lost: the list no longer has something.
 func lost(was, is config.Setting, _ []config.Setting) bool { return more(is, was) }
+
+// lostOrBound is lost, where the empty list stands for everything.
+func lostOrBound(was, is config.Setting, next []config.Setting) bool {
+	before, ok1 := was.Value.([]string)
+	after, ok2 := is.Value.([]string)
+	if ok1 && ok2 && len(before) == 0 {
+		return len(after) > 0
+	}
+	return !ok2 || len(after) > 0 && lost(was, is, next)
+}
 
 // more reports whether many has an element that few lacks. What is masked counts as different.
 func more(few, many config.Setting) bool {

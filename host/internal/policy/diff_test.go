@@ -47,10 +47,10 @@ func TestDiffNamesEveryChangeAndWhatItWidens(t *testing.T) {
 
 		{"  gate \"paths\" {", "  gate \"more\" {\n    hold = \"x\"\n  }\n  gate \"paths\" {", "add " + api + ` gate "more"`},
 		{"  gate \"review\" {\n    when = diff.lines > 4 || diff.files > 2 || diff.binary > 0 || touches(diff, \"go.mod\")\n    hold = \"look\"\n  }", "", "+ remove " + api + ` gate "review"`},
-		{"wall      = \"5m\"", "optional = true\n    wall = \"5m\"", "+ change " + api + ` gate "tests" optional: false -> true`},
-		{"wall      = \"5m\"", "on_fail = \"warn\"\n    wall = \"5m\"", "+ change " + api + ` gate "tests" on_fail: fail -> warn`},
-		{"wall      = \"5m\"", "wall = \"4m\"", "change " + api + ` gate "tests" wall: 5m -> 4m`},
-		{"wall      = \"5m\"", "", "+ change " + api + ` gate "tests" wall: 5m -> 0s`},
+		{"timeout   = \"5m\"", "optional = true\n    timeout = \"5m\"", "+ change " + api + ` gate "tests" optional: false -> true`},
+		{"timeout   = \"5m\"", "on_fail = \"warn\"\n    timeout = \"5m\"", "+ change " + api + ` gate "tests" on_fail: fail -> warn`},
+		{"timeout   = \"5m\"", "timeout = \"4m\"", "change " + api + ` gate "tests" timeout: 5m -> 4m`},
+		{"timeout   = \"5m\"", "", "+ change " + api + ` gate "tests" timeout: 5m -> 0s`},
 		{"[\"go\", \"test\"]", "[\"true\"]", "+ change " + api + ` gate "tests" config: {"run":["go","test"]} -> {"run":["true"]}`},
 		{"hold = \"look\"", "hold = \"look\"\n    default = \"pass\"", "+ change " + api + ` gate "review" default: fail -> pass`},
 		{"hold = \"look\"", "hold = \"look\"\n    deadline = \"1h\"", "change " + api + ` gate "review" deadline: 1d -> 1h`},
@@ -106,7 +106,7 @@ func TestEveryKeyHasARuleOrCountsAsWidening(t *testing.T) {
 		"executor.plugin", "executor.sandbox", "executor.config", "workspace.root", "workspace.base",
 		"gate.validator", "gate.sandbox", "gate.config", "permission.kinds", "permission.paths", "permission.commands", "permission.order",
 	}
-	cfg := w.load(strings.Replace(text, "\nexecutor \"fmt\"", "\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nsandbox \"x\" {\n  credential \"c\" {\n    from_env = \"C\"\n  }\n}\n"+gatewayText+"executor \"fmt\"", 1))
+	cfg := w.load(strings.Replace(text, "\nexecutor \"fmt\"", "\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nsandbox \"x\" {\n  credential \"c\" {\n    from_env = \"C\"\n  }\n}\n"+gatewayText+"gates \"s\" {\n  gate \"a\" {\n    hold = \"x\"\n  }\n}\n"+"executor \"fmt\"", 1))
 	settings := append(cfg.Settings(), withPermission(w, "  permission \"a\" {\n    decision = \"ask\"\n  }\n").Settings()...)
 	seen := map[string]bool{}
 	for _, s := range settings {

@@ -102,30 +102,7 @@ func (c *compiler) workspace(w *config.Workspace) *work.Workspace {
 		out.Bases = append(out.Bases, out.Base)
 	}
 	for _, g := range w.Gates {
-		out.Gates = append(out.Gates, work.GateRule{
-			Name: g.Name, Validator: g.Validator, Builtin: g.Validator != "" && g.Plugin() == "", Config: slices.Clone(g.Config), Sandbox: c.of(g.Sandbox),
-			Needs: slices.Clone(g.Needs), OnFail: g.OnFail, Optional: g.Optional, When: condition(g.When),
-			Hold: g.Hold, Deadline: g.Deadline, Default: g.Default, Timeout: g.Wall, Declared: g.Declared(),
-		})
+		out.Gates = append(out.Gates, c.gate(g))
 	}
 	return out
-}
-
-// condition lets a config.Condition judge the facts that gates have.
-func condition(c *config.Condition) *work.Condition {
-	if c == nil {
-		return nil
-	}
-	eval := c.Eval
-	return &work.Condition{Text: c.Text, Eval: func(facts work.Facts) (bool, error) {
-		d := facts.Diff
-		f := config.Facts{Files: len(d.Files), Insertions: d.Insertions, Deletions: d.Deletions, Binary: d.Binary}
-		for _, file := range d.Files {
-			f.Paths = append(f.Paths, file.Path)
-			if file.OldPath != "" && file.OldPath != file.Path {
-				f.Paths = append(f.Paths, file.OldPath)
-			}
-		}
-		return eval(f)
-	}}
 }

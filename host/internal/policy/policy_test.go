@@ -111,7 +111,7 @@ workspace "api" {
     validator = "command"
     sandbox   = "box"
     needs     = ["paths"]
-    wall      = "5m"
+    timeout   = "5m"
     config {
       run = ["go", "test"]
     }
