@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/drawspan/drawspan/sdk"
@@ -19,6 +20,9 @@ type ValidatorSuite struct {
 	New      func() any // a fresh plugin; each case has its own
 	Config   json.RawMessage
 	Files    map[string]string // the tree
+	Base     map[string]string // the base's tree, with FeedBase
+	Patch    string            // with FeedPatch
+	Facts    *sdk.Facts        // with FeedFacts
 	Changes  []sdk.Change
 	Paths    []sdk.Paths
 	Want     sdk.Outcome
@@ -72,8 +76,23 @@ func RunValidator(t *testing.T, s ValidatorSuite) {
 
 func (s ValidatorSuite) check(t *testing.T, tree string) sdk.Check {
 	t.Helper()
-	for name, content := range s.Files {
-		path := filepath.Join(tree, name)
+	plant(t, tree, s.Files)
+	c := sdk.Check{AttemptID: attemptID, Gate: "contract", Tree: tree, Changes: s.Changes, Paths: s.Paths, Facts: s.Facts}
+	if slices.Contains(s.Manifest.Feeds, sdk.FeedBase) {
+		c.BaseTree = t.TempDir()
+		plant(t, c.BaseTree, s.Base)
+	}
+	if s.Patch != "" {
+		c.Patch = []byte(s.Patch)
+	}
+	return c
+}
+
+// plant writes files below a directory.
+func plant(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +100,6 @@ func (s ValidatorSuite) check(t *testing.T, tree string) sdk.Check {
 			t.Fatal(err)
 		}
 	}
-	return sdk.Check{AttemptID: attemptID, Gate: "contract", Tree: tree, Changes: s.Changes, Paths: s.Paths}
 }
 
 func snapshot(t *testing.T, tree string) map[string]string {
