@@ -23,6 +23,7 @@ type gateDecided struct {
 	Validation string       `json:"validation_id,omitempty"`
 	ApprovalID string       `json:"approval_id,omitempty"`
 	DecidedBy  string       `json:"decided_by,omitempty"`
+	Required   bool         `json:"required,omitempty"`
 }
 
 func (m gateDecided) fold(g *work.GateRecord) {
@@ -31,6 +32,7 @@ func (m gateDecided) fold(g *work.GateRecord) {
 	set(&g.Validation, m.Validation)
 	set(&g.ApprovalID, m.ApprovalID)
 	set(&g.DecidedBy, m.DecidedBy)
+	g.Required = g.Required || m.Required
 }
 
 const gateColumns = `id, attempt_id, step_id, run_id, name, rule, rule_digest, required, verdict, reason, coalesce(validation_id, ''),
@@ -117,14 +119,15 @@ func (c *change) decideGate(ctx context.Context, m work.DecideGate) error {
 	}
 	decided := gateDecided{
 		ID: g.ID, Version: g.Version + 1, To: m.To, Reason: m.Reason, Validation: m.Validation, ApprovalID: m.ApprovalID, DecidedBy: m.DecidedBy,
+		Required: m.Require,
 	}
 	body, err := encode(&decided)
 	if err != nil {
 		return err
 	}
 	decided.fold(&g)
-	err = c.w.exec(ctx, "UPDATE gate SET verdict = ?, version = ?, reason = ?, validation_id = ?, approval_id = ?, decided_by = ? WHERE id = ?",
-		g.Verdict, g.Version, g.Reason, null(g.Validation), null(g.ApprovalID), g.DecidedBy, g.ID)
+	err = c.w.exec(ctx, "UPDATE gate SET verdict = ?, version = ?, reason = ?, validation_id = ?, approval_id = ?, decided_by = ?, required = ? WHERE id = ?",
+		g.Verdict, g.Version, g.Reason, null(g.Validation), null(g.ApprovalID), g.DecidedBy, g.Required, g.ID)
 	if err != nil {
 		return fmt.Errorf("decide gate: %w", err)
 	}
@@ -146,16 +149,16 @@ func (c *change) belongs(ctx context.Context, table, id, attemptID string) error
 }
 
 const validationColumns = `id, attempt_id, step_id, run_id, gate, n, plugin, command, exit_code, signal, duration, stdout_digest, stderr_digest, result,
-	message, findings, enforced, tree, at`
+	message, findings, enforced, tree, at, inputs_digest, reused, metrics`
 
 // scanValidation reads a whole row.
 func scanValidation(row scanner) (work.Validation, int, error) {
 	var v work.Validation
 	var at int64
 	var plugin string
-	var command, findings, enforced sql.NullString
+	var command, findings, enforced, metrics sql.NullString
 	err := row.Scan(&v.ID, &v.AttemptID, &v.StepID, &v.RunID, &v.Gate, &v.N, &plugin, &command, &v.ExitCode, &v.Signal, &v.Duration, &v.Stdout, &v.Stderr,
-		&v.Result, &v.Message, &findings, &enforced, &v.Tree, &at)
+		&v.Result, &v.Message, &findings, &enforced, &v.Tree, &at, &v.Inputs, &v.Reused, &metrics)
 	if err != nil {
 		return v, 0, err
 	}
@@ -163,8 +166,8 @@ func scanValidation(row scanner) (work.Validation, int, error) {
 	if enforced.Valid {
 		v.Enforced = json.RawMessage(enforced.String)
 	}
-	err = errors.Join(json.Unmarshal([]byte(plugin), &v.Plugin), optional(command, &v.Command), optional(findings, &v.Findings))
-	return v, len(plugin) + len(command.String) + len(findings.String) + len(enforced.String) + len(v.Message), err
+	err = errors.Join(json.Unmarshal([]byte(plugin), &v.Plugin), optional(command, &v.Command), optional(findings, &v.Findings), optional(metrics, &v.Metrics))
+	return v, len(plugin) + len(command.String) + len(findings.String) + len(enforced.String) + len(metrics.String) + len(v.Message), err
 }
 
 // optional decodes JSON where there is some.
@@ -222,12 +225,13 @@ func (c *change) insertValidation(ctx context.Context, v work.Validation) error 
 	command, err2 := asJSON(len(v.Command) > 0, v.Command)
 	findings, err3 := asJSON(len(v.Findings) > 0, v.Findings)
 	enforced, err4 := asJSON(len(v.Enforced) > 0, v.Enforced)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	metrics, err5 := asJSON(len(v.Metrics) > 0, v.Metrics)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return err
 	}
-	err := c.w.exec(ctx, "INSERT INTO validation ("+validationColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	err := c.w.exec(ctx, "INSERT INTO validation ("+validationColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		v.ID, v.AttemptID, v.StepID, v.RunID, v.Gate, v.N, plugin, command, v.ExitCode, v.Signal, int64(v.Duration), v.Stdout, v.Stderr, v.Result,
-		v.Message, findings, enforced, v.Tree, ns(v.At))
+		v.Message, findings, enforced, v.Tree, ns(v.At), v.Inputs, v.Reused, metrics)
 	if err != nil {
 		return fmt.Errorf("insert validation: %w", err)
 	}

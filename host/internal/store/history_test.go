@@ -173,7 +173,7 @@ func (h *history) decideGate() {
 			h.t.Fatal(err)
 		}
 		to := choose(h, work.VerdictPass, work.VerdictFail, work.VerdictHold, work.VerdictPending)
-		h.apply("gate.decided", work.DecideGate{ID: id, Version: h.version(g.Version), To: to, Reason: h.text("why"), DecidedBy: choose(h, "", "rule")})
+		h.apply("gate.decided", work.DecideGate{ID: id, Version: h.version(g.Version), To: to, Reason: h.text("why"), DecidedBy: choose(h, "", "rule"), Require: choose(h, false, true)})
 	}
 }
 

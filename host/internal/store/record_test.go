@@ -22,6 +22,7 @@ func TestS38_AValidationIsRecordedAsItWas(t *testing.T) {
 		Command: []string{"go", "test", "./..."}, ExitCode: &code, Signal: "", Duration: 1234 * time.Millisecond, Stdout: zeroDigest, Stderr: digestOf(nil),
 		Result: work.ResultFail, Message: "1 test failed", Findings: []work.Finding{{Rule: "r", Severity: "error", Message: "m"}},
 		Enforced: json.RawMessage(`{"level":"isolated"}`), Tree: "7ree", At: time.Unix(1_800_000_000, 123456789).UTC(),
+		Inputs: digestOf([]byte("all of it")), Reused: newID("val"), Metrics: map[string]int64{"coverage": 81_250_000, "tests": 0},
 	}
 	must(t, s, work.RecordValidation{Validation: want})
 	want.N = 1
@@ -46,6 +47,19 @@ func TestS38_AValidationIsRecordedAsItWas(t *testing.T) {
 		Scan(&row.command, &row.result, &row.plugin, &row.exit)
 	if err != nil || row.command != `["go","test","./..."]` || row.result != "fail" || row.plugin != "command" || row.exit != "2" {
 		t.Errorf("view: %+v, %v", row, err)
+	}
+	sound(t, s)
+}
+
+func TestAGateThatCouldNotBeEvaluatedBecomesRequired(t *testing.T) {
+	s := newStore(t)
+	a := started(t, s)
+	g := work.GateRecord{ID: newID("gate"), AttemptID: a.ID, Name: "style", Rule: `{}`, RuleSum: zeroDigest}
+	must(t, s, work.OpenGate{Gate: g})
+	must(t, s, work.DecideGate{ID: g.ID, Version: 1, To: work.VerdictFail, Require: true, Reason: "crashed", DecidedBy: "rule", Actor: daemon})
+	gates, err := s.Gates(context.Background(), a.ID)
+	if err != nil || len(gates) != 1 || !gates[0].Required {
+		t.Errorf("got %s, %v", asText(gates), err)
 	}
 	sound(t, s)
 }

@@ -132,6 +132,9 @@ var validationView = [][2]string{
 	{"tree", "the git tree that was judged"},
 	{"findings", "what it found, JSON array"},
 	{"at", "when it was recorded"},
+	{"inputs_digest", "digest of all that it rests on"},
+	{"reused", "the validation with the same inputs whose result this is, where it was not done again"},
+	{"metrics_micros", "its numbers by name, in millionths, JSON object"},
 }
 
 var approvalView = [][2]string{

@@ -90,7 +90,8 @@ type RecordValidation struct{ Validation Validation }
 // OpenGate inserts a gate of an attempt with verdict pending (event gate.opened).
 type OpenGate struct{ Gate GateRecord }
 
-// DecideGate moves a gate's verdict (event gate.decided).
+// DecideGate moves a gate's verdict (event gate.decided). Require makes the gate required, whatever its
+// rule says of a fail: it could not be evaluated.
 type DecideGate struct {
 	ID         string
 	Version    int64
@@ -99,6 +100,7 @@ type DecideGate struct {
 	Validation string
 	ApprovalID string
 	DecidedBy  string
+	Require    bool
 	Actor      Actor
 	At         time.Time
 }

@@ -15,11 +15,7 @@ import (
 
 // diff compares the base commit with the private index. The index is what the kept tree is written from.
 func (c *capture) diff(ctx context.Context, facts *diffReader) error {
-	args := []string{
-		"diff-index", "--cached", "-z", "--raw", "--numstat", "--full-index", "--abbrev=64", "--no-renames",
-		"--no-ext-diff", "--no-textconv", "--ignore-submodules=none", "--submodule=short", "--no-color",
-		"--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers",
-	}
+	args := append([]string{"diff-index", "--cached", "-z", "--raw", "--numstat"}, diffFlags...)
 	if c.req.Patch != nil && c.req.MaxPatch > 0 {
 		args = append(args, "--patch", "--unified=3")
 		if facts.truncated = c.bigChange(); !facts.truncated {
@@ -35,7 +31,10 @@ func (c *capture) diff(ctx context.Context, facts *diffReader) error {
 	case err != nil && facts.err == nil:
 		return fmt.Errorf("compare with %s: %w", c.req.Base, err)
 	}
-	return facts.finish()
+	if err := facts.finish(); err != nil {
+		return err
+	}
+	return facts.lookUp(ctx, c.git, c.call(), false)
 }
 
 // bigFile is core.bigFileThreshold: git shows no text of a larger file and does not read it for that.
@@ -75,6 +74,7 @@ type diffReader struct {
 	err       error
 
 	at      map[string]int // path to position in facts.Files
+	ids     []string       // of the objects after the change, in the order of facts.Files
 	pending []byte         // a field that is not yet complete
 	raw     string         // the first field of a raw record, while its path is awaited
 	taken   int
@@ -165,6 +165,7 @@ func (d *diffReader) change(raw, path string) error {
 		d.at = make(map[string]int)
 	}
 	d.at[path] = len(d.facts.Files)
+	d.ids = append(d.ids, parts[3])
 	d.facts.Files = append(d.facts.Files, work.Change{
 		Path: path, Op: op, OldMode: parts[0], NewMode: parts[1], Size: d.size(path),
 	})
