@@ -213,3 +213,32 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 		t.Error("the same table made two different pages")
 	}
 }
+
+// TestS14_NoRequestCanSayWhatIsRun goes through every field of every request, at any depth: a caller names what
+// the operator declared, and writes a step's text, which is data for the executor. Bytes of any form could
+// carry anything, so no request has such a field.
+func TestS14_NoRequestCanSayWhatIsRun(t *testing.T) {
+	runs := regexp.MustCompile(`(?i)command|argv|^args?$|exec$|^run$|shell|script|program|hook|validat|plugin|sandbox|config|env|cwd|image|url|tool`)
+	var look func(o Op, at string, typ reflect.Type)
+	look = func(o Op, at string, typ reflect.Type) {
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice && typ.Elem().Kind() != reflect.Uint8 {
+			typ = typ.Elem()
+		}
+		switch typ.Kind() {
+		case reflect.Struct:
+			for _, f := range FieldsOf(typ) {
+				if runs.MatchString(f.Name) {
+					t.Errorf("%s: %s.%s could say what is run", o, at, f.Name)
+				}
+				look(o, at+"."+f.Name, f.Type)
+			}
+		case reflect.Map, reflect.Interface, reflect.Slice:
+			t.Errorf("%s: %s takes anything", o, at)
+		}
+	}
+	for _, o := range Operations() {
+		if o.Request != nil {
+			look(o.Name, "request", reflect.TypeOf(o.Request))
+		}
+	}
+}
