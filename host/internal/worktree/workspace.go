@@ -235,6 +235,14 @@ func (w *Workspace) anyTip(ctx context.Context) (string, error) {
 			first = id
 		}
 	}
+	if first == "" { // a CI system's checkout may have nothing but a detached HEAD
+		out, err := w.trees.git.run(ctx, call{entry: filepath.Join(w.root, ".git"), work: w.root,
+			args: []string{"rev-parse", "--verify", "--quiet", "HEAD^{commit}"}})
+		if err != nil && exitCode(err) <= 0 {
+			return "", fault.Wrap(err, fault.WorkspaceUnusable, "its HEAD cannot be read").At(w.root)
+		}
+		first = strings.TrimSpace(string(out))
+	}
 	if !fullHex(first) {
 		return "", fault.New(fault.WorkspaceUnusable, "the repository has no commit yet").At(w.root).
 			Fix("git -C %s add -A && git -C %s commit -m start", word(w.root), word(w.root))
