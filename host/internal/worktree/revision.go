@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,26 +26,15 @@ func (w *Workspace) Revision(ctx context.Context, name string) (string, error) {
 	if parts == nil || len(name) > maxRef {
 		return "", fault.New(fault.InvalidRequest, "%q names no revision", name)
 	}
-	start, way := parts[1], parts[2]
-	id := start
-	switch {
-	case start == "HEAD" || start == "@":
-		id = "HEAD"
-	case fullHex(start):
-	default:
-		if err := checkRef(start); err != nil {
-			return "", err
-		}
-		var err error
-		if id, err = w.named(ctx, start); err != nil {
-			return "", err
-		}
+	id, err := w.named(ctx, parts[1])
+	if err != nil {
+		return "", err
 	}
 	if err := w.check(); err != nil {
 		return "", err
 	}
 	out, err := w.trees.git.run(ctx, call{entry: filepath.Join(w.root, ".git"), work: w.root,
-		args: []string{"rev-parse", "--verify", "--quiet", "--end-of-options", id + way + "^{commit}"}})
+		args: []string{"rev-parse", "--verify", "--quiet", "--end-of-options", id + parts[2] + "^{commit}"}})
 	commit := strings.TrimSpace(string(out))
 	if exitCode(err) > 0 || err == nil && !fullHex(commit) {
 		return "", w.unfetched(fault.New(fault.NotFound, "the repository has no commit %q", name).At(w.root))
@@ -55,25 +45,21 @@ func (w *Workspace) Revision(ctx context.Context, name string) (string, error) {
 	return commit, nil
 }
 
-// named is the one ref that a short or full name means, or a shortened id as it stands.
+// named is the commit of the one ref that a short or full name means, or HEAD or an id as it stands.
 func (w *Workspace) named(ctx context.Context, name string) (string, error) {
-	candidates := []string{heads + name, tags + name, "refs/remotes/" + name}
-	if strings.HasPrefix(name, "refs/") {
-		candidates = []string{name}
+	if name == "HEAD" || name == "@" {
+		return "HEAD", nil
 	}
-	refs, err := w.originRefs(ctx, candidates...)
-	if err != nil {
+	if fullHex(name) {
+		return name, nil
+	}
+	if err := checkRef(name); err != nil {
 		return "", err
 	}
-	var found []Ref
-	for _, r := range refs {
-		for _, c := range candidates {
-			if r.Name == c && (len(found) == 0 || found[0].Commit != r.Commit) {
-				found = append(found, r)
-			}
-		}
-	}
+	found, err := w.candidates(ctx, name)
 	switch {
+	case err != nil:
+		return "", err
 	case len(found) == 1:
 		return found[0].Commit, nil
 	case len(found) > 1:
@@ -83,6 +69,23 @@ func (w *Workspace) named(ctx context.Context, name string) (string, error) {
 		return name, nil
 	}
 	return "", w.unfetched(fault.New(fault.NotFound, "no branch, tag or remote branch %q", name).At(w.root))
+}
+
+// candidates are the refs that a name may mean, one for each commit.
+func (w *Workspace) candidates(ctx context.Context, name string) ([]Ref, error) {
+	full := []string{heads + name, tags + name, "refs/remotes/" + name}
+	if strings.HasPrefix(name, "refs/") {
+		full = []string{name}
+	}
+	refs, err := w.originRefs(ctx, full...)
+	var found []Ref
+	for _, r := range refs {
+		known := slices.ContainsFunc(found, func(f Ref) bool { return f.Commit == r.Commit })
+		if slices.Contains(full, r.Name) && !known {
+			found = append(found, r)
+		}
+	}
+	return found, err
 }
 
 // Shallow reports whether the operator's repository has only a part of its history.
