@@ -154,6 +154,20 @@ var badOnes = []bad{
 	{"on_fail of nothing", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    on_fail = \"warn\"\n  }", []string{"no_effect 16:15"}, "leave it out"},
 	{"config of nothing", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    config {}\n  }", []string{"no_effect 16:5"}, "leave it out"},
 	{"a timeout above the sandbox's", "workspace", "  gate \"g\" {\n    validator = \"x\"\n    timeout = \"31m\"\n  }", []string{"no_effect 16:15"}, "lower it"},
+	{"an empty list of paths", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    paths = []\n  }", []string{"invalid_value 16:13"}, "leave it out"},
+	{"a gate's glob that does not parse", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    paths = [\"a\", \"[\"]\n  }", []string{"invalid_glob 16:19"}, ""},
+	{"too many retries", "workspace", "  gate \"g\" {\n    validator = \"x\"\n    retries = 6\n  }", []string{"invalid_value 16:15"}, "from 0 to 5"},
+	{"retries of nothing", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    retries = 1\n  }", []string{"no_effect 16:15"}, "leave it out"},
+	{"a timeout of nothing", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    timeout = \"1m\"\n  }", []string{"no_effect 16:15"}, "leave it out"},
+	{"a gate's wall", "workspace", "  gate \"g\" {\n    validator = \"x\"\n    wall = \"1m\"\n  }", []string{"unknown_attribute 16:5"}, "keys here"},
+	{"an error that counts for less than a fail", "workspace", "  gate \"g\" {\n    validator = \"x\"\n    on_error = \"warn\"\n  }", []string{"invalid_value 16:16"}, "closed"},
+	{"an error that is waved through", "workspace", "  gate \"g\" {\n    validator = \"x\"\n    on_error = \"open\"\n  }", []string{"invalid_value 16:16"}, "closed, hold, warn"},
+	{"on_error of nothing", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    on_error = \"hold\"\n  }", []string{"no_effect 16:16"}, "leave it out"},
+	{"a real executor that errs open", "workspace", "  gate \"g\" {\n    validator = \"real-executor\"\n    on_error = \"hold\"\n  }", []string{"invalid_value 16:16"}, "leave it out"},
+	{"a real executor that is tried again", "workspace", "  gate \"g\" {\n    validator = \"real-executor\"\n    retries = 2\n  }", []string{"no_effect 16:15"}, "leave it out"},
+	{"limits with a judge of some paths", "workspace", "  paths {\n    write = [\"x\"]\n  }\n  gate \"p\" {\n    validator = \"paths\"\n    paths = [\"a\"]\n  }", []string{"unenforced_limit 15:13"}, "take optional"},
+	{"a gate set that is not there", "workspace", "  gates = [\"common\"]", []string{"unknown_reference 14:12"}, "declare it first"},
+	{"a condition on nothing", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    when = 1 < 2\n  }", []string{"invalid_condition 16:12"}, "touches"},
 	{"a gate that needs itself", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    needs = [\"g\"]\n  }", []string{"need_cycle 16:14"}, ""},
 	{"a circle of needs", "workspace", "  gate \"a\" {\n    hold = \"x\"\n    needs = [\"b\"]\n  }\n  gate \"b\" {\n    hold = \"x\"\n    needs = [\"a\"]\n  }", []string{"need_cycle 20:14"}, "take one need or condition out"},
 	{"a need that may not be evaluated", "workspace", "  gate \"a\" {\n    hold = \"x\"\n    optional = true\n  }\n  gate \"b\" {\n    hold = \"x\"\n    needs = [\"a\"]\n  }", []string{"needs_optional 20:14"}, "optional too"},
@@ -163,7 +177,7 @@ var badOnes = []bad{
 	{"limits with a judge that may not look", "workspace", "  paths {\n    write = [\"x\"]\n  }\n  gate \"p\" {\n    validator = \"paths\"\n    when = diff.files > 3\n  }", []string{"unenforced_limit 15:13"}, "take optional"},
 	{"a condition on what no diff has", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    when = diff.line > 3\n  }", []string{"unknown_reference 16:12"}, `did you mean "lines"?`},
 	{"a condition that is a number", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    when = diff.lines\n  }", []string{"invalid_condition 16:12"}, "touches"},
-	{"a condition that fails on large diffs only", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    when = diff.lines > 3 && touches(diff, \"[\")\n  }", []string{"invalid_condition 16:12"}, ""},
+	{"a condition that fails on large diffs only", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    when = diff.lines > 3 && touches(diff, \"[\")\n  }", []string{"invalid_condition 16:30"}, ""},
 	{"touches without diff", "workspace", "  gate \"g\" {\n    hold = \"x\"\n    when = touches(\"a\", \"b\")\n  }", []string{"invalid_condition 16:12"}, ""},
 	{"nothing writable", "workspace", "  paths {\n    write = []\n  }\n  gate \"p\" {\n    validator = \"paths\"\n  }", []string{"invalid_value 15:13"}, "forbid"},
 	{"a glob that does not parse", "workspace", "  paths {\n    write = [\"a\", \"[b\"]\n  }\n  gate \"p\" {\n    validator = \"paths\"\n  }", []string{"invalid_glob 15:19"}, ""},
@@ -526,7 +540,7 @@ func TestEveryCodeIsProvoked(t *testing.T) {
 	seen := map[string]bool{
 		// Provoked by tests of their own, or by the policy compiler.
 		codeEncoding: true, codeTooLarge: true, codeTooMany: true, codeUnreadable: true, codeNoFiles: true, codeToolchain: true, codeHost: true, codeCommand: true,
-		codeSharedRoot: true, codeNotLoopback: true,
+		codeSharedRoot: true, codeNotLoopback: true, codePlugin: true,
 	}
 	for _, b := range append(slices.Clone(badOnes), badPaths...) {
 		for _, want := range b.want {

@@ -86,10 +86,27 @@ func (d *decoder) checkValidator(g *Gate) {
 		d.checkReal(g)
 		return
 	}
+	d.checkLocked(&g.Origin, "validator", g.Validator)
 	d.sandboxNamed(&g.Origin, g.Sandbox)
 	if s := d.cfg.Sandbox(g.Sandbox); s != nil && g.Timeout > s.Wall && s.Wall > 0 {
 		d.rep.at(g.At("timeout"), problem{code: codeNoEffect, summary: fmt.Sprintf("timeout is above the %s of sandbox %q", durationText(s.Wall), s.Name), hint: "lower it, or raise limits.wall there"})
 	}
+}
+
+// checkLocked reports the name of a plugin that the lock file does not have, once it has any.
+func (d *decoder) checkLocked(o *Origin, kind, name string) {
+	if d.src.Plugins == nil || name == "" {
+		return
+	}
+	locked := d.src.Plugins(kind)
+	if locked == nil || slices.Contains(locked, name) {
+		return
+	}
+	p := problem{code: codePlugin, summary: fmt.Sprintf("%s %s is not in the lock file", kind, quoted(name)), hint: "if the name is right, run: drawspan plugin lock"}
+	if n := nearest(name, locked); n != "" {
+		p.hint = fmt.Sprintf("did you mean %q? If the name is right, run: drawspan plugin lock", n)
+	}
+	d.rep.at(o.At(kind), p)
 }
 
 // checkApplies looks at what says where a gate applies.

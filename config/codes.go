@@ -44,6 +44,7 @@ const (
 	codeNotLoopback   = "not_loopback"
 	codeCondition     = "invalid_condition"
 	codeGlob          = "invalid_glob"
+	codePlugin        = "unknown_plugin"
 	codeToolchain     = "toolchain_missing" // reported by the policy compiler, as are the next ones
 	codeHost          = "invalid_host"
 	codeCommand       = "invalid_command"
@@ -92,6 +93,7 @@ var codeTexts = map[string]string{
 	codeToolchain:     "A toolchain preset finds nothing on this machine.",
 	codeCommand:       "A command pattern of a permission could never match.",
 	codeHost:          "An entry of an allow list is no host that a sandbox could be let reach.",
+	codePlugin:        "A gate names a validator that the lock file does not have.",
 	codeGlob:          "A glob does not parse or can never match.",
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 
@@ -26,14 +27,14 @@ func (d *decoder) condition(g *Gate, among []string) *Condition {
 		return nil
 	}
 	outer := d.scope.context()
+	if !d.tryUnknown(&q, expr, outer) {
+		return nil
+	}
 	for _, t := range q.trials() {
 		if _, err := q.eval(expr, outer, t, []string{"a/b.c"}); err != nil {
 			d.rep.at(from(expr.Range()), problem{code: codeCondition, summary: "when " + err.Error(), hint: factHint})
 			return nil
 		}
-	}
-	if !d.tryUnknown(&q, expr, outer) {
-		return nil
 	}
 	return &Condition{
 		Text: d.source(expr), Gates: q.gates(), bound: d.bound(expr), places: q.places,
@@ -84,7 +85,7 @@ func (q *asked) eval(expr hcl.Expression, outer *hcl.EvalContext, f sdk.Facts, p
 	return false, err
 }
 
-// trials are facts at their ends.
+// trials are facts at their ends, large ones first.
 func (q *asked) trials() []sdk.Facts {
 	const n, m = 1 << 30, 1 << 40
 	diff := sdk.DiffFacts{Files: n, Lines: n, Insertions: n, Deletions: n, Binary: n, Added: n, Modified: n, Deleted: n, Modes: n, Links: n, Bytes: m, Largest: m}
@@ -93,7 +94,18 @@ func (q *asked) trials() []sdk.Facts {
 	empty := sdk.Facts{Usage: &sdk.Usage{}, Claims: &sdk.Claims{}, Gates: q.gateFacts(sdk.GateFact{Verdict: "fail", Result: "error"}, 0)}
 	large := sdk.Facts{Diff: diff, Executor: sdk.ExecutorFact{Name: "e", Plugin: "p", Simulated: true}, Usage: &usage, Claims: &claims}
 	large.Gates = q.gateFacts(sdk.GateFact{Verdict: "pass", Result: "pass", Message: "m", Findings: n}, m)
-	return []sdk.Facts{empty, large}
+	all := []sdk.Facts{large, empty}
+	if len(q.metrics) == 0 {
+		return all
+	}
+	for _, result := range []string{"pass", "warn", "fail", "skip", "error", ""} {
+		for _, v := range []string{"pass", "fail", "hold"} {
+			one := large
+			one.Gates = q.gateFacts(sdk.GateFact{Verdict: v, Result: result}, 0)
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 func (q *asked) gateFacts(like sdk.GateFact, metric float64) map[string]sdk.GateFact {
@@ -109,24 +121,45 @@ func (q *asked) gateFacts(like sdk.GateFact, metric float64) map[string]sdk.Gate
 	return out
 }
 
-// tryUnknown evaluates over facts of which only the types are known: every branch is looked at, and a
-// condition that comes out the same whatever the facts are is found.
+// tryUnknown evaluates over facts of which only the types are known: every branch is looked at by itself,
+// and a condition that comes out the same whatever the facts are is found.
 func (d *decoder) tryUnknown(q *asked, expr hcl.Expression, outer *hcl.EvalContext) bool {
-	ctx := q.context(outer, q.trials()[1], nil)
+	ctx := q.context(outer, q.trials()[0], nil)
 	for root, v := range ctx.Variables {
 		ctx.Variables[root] = unknown(v)
 	}
-	v, diags := expr.Value(ctx)
-	if !diags.HasErrors() && !v.IsKnown() {
-		return true
+	for _, e := range branches(expr, nil) {
+		if v, diags := e.Value(ctx); diags.HasErrors() {
+			_, err := verdict(v, diags)
+			d.rep.at(from(e.Range()), problem{code: codeCondition, summary: "when " + err.Error(), hint: factHint})
+			return false
+		}
 	}
-	always, err := verdict(v, diags)
-	if err != nil {
-		d.rep.at(from(expr.Range()), problem{code: codeCondition, summary: "when " + err.Error(), hint: factHint})
-		return false
+	if v, diags := expr.Value(ctx); !diags.HasErrors() && v.IsKnown() && v.Type() == cty.Bool && !v.IsNull() {
+		v, _ = v.Unmark()
+		d.rep.warn(from(expr.Range()), problem{code: codeCondition, summary: fmt.Sprintf("when is always %v, whatever is judged", v.True()), hint: "take it out, or let it depend on a fact"})
 	}
-	d.rep.warn(from(expr.Range()), problem{code: codeCondition, summary: fmt.Sprintf("when is always %v, whatever is judged", always), hint: "take it out, or let it depend on a fact"})
 	return true
+}
+
+// branches are the parts of a condition that "and", "or", "not" and "?" join. They skip errors of what
+// they do not need to look at.
+func branches(expr hcl.Expression, out []hcl.Expression) []hcl.Expression {
+	switch e := expr.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		return branches(e.Expression, out)
+	case *hclsyntax.UnaryOpExpr:
+		if e.Op == hclsyntax.OpLogicalNot {
+			return branches(e.Val, out)
+		}
+	case *hclsyntax.BinaryOpExpr:
+		if e.Op == hclsyntax.OpLogicalAnd || e.Op == hclsyntax.OpLogicalOr {
+			return branches(e.RHS, branches(e.LHS, out))
+		}
+	case *hclsyntax.ConditionalExpr:
+		return branches(e.FalseResult, branches(e.TrueResult, branches(e.Condition, out)))
+	}
+	return append(out, expr)
 }
 
 // unknown is a value of the same shape of which nothing is known but the types of its leaves.

@@ -164,7 +164,11 @@ func (s *scope) lookup(ref hcl.Traversal, extra map[string][]string) problem {
 	if step == "" || members == nil || slices.Contains(members, step) {
 		return problem{}
 	}
-	return problem{code: codeReference, summary: fmt.Sprintf("%s.%s is not declared", name, clean(step)), hint: meant(step, members, name)}
+	what := name
+	if factKeys[name] != nil {
+		what = "fact"
+	}
+	return problem{code: codeReference, summary: fmt.Sprintf("%s.%s is not declared", name, clean(step)), hint: meant(step, members, what)}
 }
 
 // has lists the names of values unless the wanted one, if any, is among them.

@@ -79,7 +79,7 @@ func lookupGate(ref hcl.Traversal) problem {
 	case name == "" || key == "":
 		return problem{code: codeReference, summary: "a condition asks about one gate at a time, by name", hint: "write: gates.NAME.verdict"}
 	case !slices.Contains(factKeys["gates"], key):
-		return problem{code: codeReference, summary: fmt.Sprintf("gates.%s.%s is not declared", clean(name), clean(key)), hint: meant(key, factKeys["gates"], "gates."+clean(name))}
+		return problem{code: codeReference, summary: fmt.Sprintf("gates.%s.%s is not declared", clean(name), clean(key)), hint: meant(key, factKeys["gates"], "fact")}
 	case key == "metrics" && step(ref, 3) == "":
 		return problem{code: codeReference, summary: "a condition asks about one metric at a time, by name", hint: fmt.Sprintf("write: gates.%s.metrics.NAME", clean(name))}
 	}

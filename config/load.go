@@ -26,6 +26,8 @@ type Source struct {
 	// Attributes tells the config schema of a plugin ("executor" or "validator", name); false when
 	// it is not known, and then any attribute is taken. May be nil.
 	Attributes func(kind, plugin string) ([]Attribute, bool)
+	// Plugins are the names of a kind's plugins that are locked; nil where nothing is locked yet. May be nil.
+	Plugins func(kind string) []string
 	// Read reads a configuration or gate file by its absolute path, as from a commit. Paths are files then,
 	// no directories. Nil for the file system.
 	Read func(path string) ([]byte, error)

@@ -256,13 +256,10 @@ func (d *decoder) local(name string, all map[string]*hcl.Attribute, state map[st
 
 // refersTo is the name in "root.name", or "".
 func refersTo(ref hcl.Traversal, root string) string {
-	if ref.RootName() != root || len(ref) < 2 {
+	if ref.RootName() != root {
 		return ""
 	}
-	if step, ok := ref[1].(hcl.TraverseAttr); ok {
-		return step.Name
-	}
-	return ""
+	return step(ref, 1)
 }
 
 // encode writes a plain value as one line of JSON.

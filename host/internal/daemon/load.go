@@ -29,6 +29,7 @@ func load(o Options) (*loaded, error) {
 	}
 	source := o.Source
 	source.Attributes = func(kind, plugin string) ([]config.Attribute, bool) { return attributesOf(lock, kind, plugin) }
+	source.Plugins = lock.Names
 	cfg, diags := config.Load(source)
 	if diags.HasErrors() {
 		return nil, &diagnosed{Fault: fault.From(diags.Err()), Diagnostics: diags}

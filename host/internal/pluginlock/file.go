@@ -59,6 +59,20 @@ func Platform() string { return runtime.GOOS + "_" + runtime.GOARCH }
 // Digest is the entry's digest for this machine, "" where there is none.
 func (e Entry) Digest() string { return e.Hashes[Platform()] }
 
+// Names are the plugins of a kind that the file knows; nil where it knows none of any kind.
+func (f *File) Names(kind string) []string {
+	if len(f.Entries) == 0 {
+		return nil
+	}
+	out := []string{}
+	for _, e := range f.Entries {
+		if name, is := strings.CutPrefix(e.Name, kind+"-"); is {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Find is the entry of a plugin: kind "executor", name "command".
 func (f *File) Find(kind, name string) (Entry, bool) {
 	i, ok := slices.BinarySearchFunc(f.Entries, kind+"-"+name, func(e Entry, name string) int {

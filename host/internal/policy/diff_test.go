@@ -51,6 +51,10 @@ func TestDiffNamesEveryChangeAndWhatItWidens(t *testing.T) {
 		{"timeout   = \"5m\"", "on_fail = \"warn\"\n    timeout = \"5m\"", "+ change " + api + ` gate "tests" on_fail: fail -> warn`},
 		{"timeout   = \"5m\"", "timeout = \"4m\"", "change " + api + ` gate "tests" timeout: 5m -> 4m`},
 		{"timeout   = \"5m\"", "", "+ change " + api + ` gate "tests" timeout: 5m -> 0s`},
+		{"timeout   = \"5m\"", "retries = 2\n    timeout = \"5m\"", "+ change " + api + ` gate "tests" retries: 0 -> 2`},
+		{"timeout   = \"5m\"", "paths = [\"a\"]\n    timeout = \"5m\"", "+ change " + api + ` gate "tests" paths: [] -> ["a"]`},
+		{"timeout   = \"5m\"", "on_error = \"hold\"\n    timeout = \"5m\"", "+ change " + api + ` gate "tests" on_error: closed -> hold`},
+		{"\nexecutor \"fmt\"", "\ngates \"s\" {\n  gate \"x\" {\n    hold = \"x\"\n  }\n}\nexecutor \"fmt\"", `add gates "s"`},
 		{"[\"go\", \"test\"]", "[\"true\"]", "+ change " + api + ` gate "tests" config: {"run":["go","test"]} -> {"run":["true"]}`},
 		{"hold = \"look\"", "hold = \"look\"\n    default = \"pass\"", "+ change " + api + ` gate "review" default: fail -> pass`},
 		{"hold = \"look\"", "hold = \"look\"\n    deadline = \"1h\"", "change " + api + ` gate "review" deadline: 1d -> 1h`},
@@ -93,6 +97,28 @@ func TestDiffNamesEveryChangeAndWhatItWidens(t *testing.T) {
 	}
 	if same := Diff(w.load(text), w.load("# moved\n"+text)); len(same) != 0 {
 		t.Errorf("nothing changed, but: %+v", same)
+	}
+}
+
+// What a set holds counts where it is used: a gate that leaves a set leaves every workspace that has it.
+func TestAChangeOfAGateSetIsShownWhereItCounts(t *testing.T) {
+	w := newWorld(t)
+	set := "gates \"s\" {\n  gate \"x\" {\n    hold = \"x\"\n    paths = [\"a\", \"b\"]\n  }\n  gate \"y\" {\n    hold = \"y\"\n  }\n}\n"
+	with := strings.Replace(text, "  executors = [\"fmt\"]\n", "  executors = [\"fmt\"]\n  gates = [\"s\"]\n", 1) + set
+	for name, row := range map[string]struct{ next, want string }{
+		"a gate leaves the set":        {strings.Replace(with, "  gate \"y\" {\n    hold = \"y\"\n  }\n", "", 1), `+ remove workspace "api" gate "y"`},
+		"a gate is narrowed":           {strings.Replace(with, "[\"a\", \"b\"]", "[\"a\"]", 1), `+ change workspace "api" gate "x" paths: ["a","b"] -> ["a"]`},
+		"a gate is widened":            {strings.Replace(with, "[\"a\", \"b\"]", "[\"a\", \"b\", \"c\"]", 1), `change workspace "api" gate "x" paths: ["a","b"] -> ["a","b","c"]`},
+		"a gate is for all paths":      {strings.Replace(with, "    paths = [\"a\", \"b\"]\n", "", 1), `change workspace "api" gate "x" paths: ["a","b"] -> []`},
+		"the workspace leaves the set": {strings.Replace(with, "gates = [\"s\"]", "", 1), `change workspace "api" gates: ["s"] -> []; + remove workspace "api" gate "x"; + remove workspace "api" gate "y"`},
+	} {
+		var got []string
+		for _, c := range Diff(w.load(with), w.load(row.next)) {
+			got = append(got, say(c))
+		}
+		if strings.Join(got, "; ") != row.want {
+			t.Errorf("%s: got %q, want %q", name, got, row.want)
+		}
 	}
 }
 

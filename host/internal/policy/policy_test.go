@@ -189,6 +189,57 @@ func TestCompileCarriesEverythingOver(t *testing.T) {
 	}
 }
 
+// F10: a key that a gate shows and that the policy does not carry would be a rule that nobody enforces.
+func TestF10_EveryKeyOfAGateReachesItsRule(t *testing.T) {
+	w := newWorld(t)
+	whole := strings.Replace(text, "  gate \"review\" {", `  gate "whole" {
+    validator = "command"
+    sandbox   = "box"
+    needs     = ["paths"]
+    when      = gates.tests.verdict == "pass"
+    paths     = ["**/*.go"]
+    on_fail   = "hold"
+    on_error  = "hold"
+    optional  = true
+    hold      = "look"
+    deadline  = "1h"
+    default   = "pass"
+    timeout   = "2m"
+    retries   = 3
+    config {
+      run = ["x"]
+    }
+  }
+  gate "review" {`, 1)
+	rule := w.compile(w.load(whole)).Workspaces["api"].Gates[2]
+	v := reflect.ValueOf(rule)
+	for i := range v.NumField() {
+		// The host's own, or from the lock file.
+		if name := v.Type().Field(i).Name; !slices.Contains([]string{"Builtin", "Feeds", "Pure", "Resident"}, name) && v.Field(i).IsZero() {
+			t.Errorf("%s is lost", name)
+		}
+	}
+	if !slices.Equal(rule.After, []string{"tests"}) || !slices.Equal(rule.Paths, []string{"**/*.go"}) || rule.Retries != 3 || rule.Timeout != 2*time.Minute || rule.OnError != "hold" {
+		t.Errorf("rule %+v", rule)
+	}
+	known := work.Facts{Gates: map[string]work.GateFact{"tests": {Verdict: work.VerdictPass}}}
+	if met, err := rule.When.Eval(known); !met || err != nil {
+		t.Errorf("got %v, %v", met, err)
+	}
+	if met, err := rule.When.Eval(work.Facts{}); met || err == nil {
+		t.Errorf("without the gate that it asks about: got %v, %v", met, err)
+	}
+	keys := 0
+	for _, s := range w.load(whole).Settings() {
+		if s.Block == `workspace "api" gate "whole"` {
+			keys++
+		}
+	}
+	if want := v.NumField() - len([]string{"Name", "Builtin", "After", "Feeds", "Pure", "Resident", "Declared"}); keys != want {
+		t.Errorf("a gate shows %d keys, a rule has %d", keys, want)
+	}
+}
+
 func TestConditionsSeeTheFactsOfADiff(t *testing.T) {
 	w := newWorld(t)
 	when := w.compile(w.load(text)).Workspaces["api"].Gates[2].When
