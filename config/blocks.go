@@ -14,7 +14,8 @@ import (
 
 // decodeBlocks decodes every block of the kinds that work.
 func (d *decoder) decodeBlocks(blocks map[string][]*hcl.Block) {
-	d.daemon(blocks["daemon"])
+	d.single(&d.cfg.Daemon.Origin, &d.cfg.Daemon, &daemonSchema, blocks["daemon"])
+	d.single(&d.cfg.CI.Origin, &d.cfg.CI, &ciSchema, blocks["ci"])
 	first := map[string]Range{}
 	for _, b := range blocks["plugin"] {
 		if o, name, ok := d.named(b, "", pluginPattern, first); ok {
@@ -59,18 +60,18 @@ func (d *decoder) decodeBlocks(blocks map[string][]*hcl.Block) {
 	}
 }
 
-func (d *decoder) daemon(blocks []*hcl.Block) {
-	o := &d.cfg.Daemon.Origin
+// single decodes a block that has no label and may be left out.
+func (d *decoder) single(o *Origin, dst any, schema *block, blocks []*hcl.Block) {
 	var body hcl.Body = hcl.EmptyBody()
 	for i, b := range blocks {
 		if i > 0 {
-			d.twice(from(b.DefRange), "block \"daemon\"", o.at)
+			d.twice(from(b.DefRange), fmt.Sprintf("block %q", schema.name), o.at)
 			continue
 		}
-		*o, body = Origin{block: "daemon", at: from(b.DefRange)}, b.Body
+		*o, body = Origin{block: schema.name, at: from(b.DefRange)}, b.Body
 	}
-	o.block = "daemon"
-	d.fill(o, &d.cfg.Daemon, &daemonSchema, body)
+	o.block = schema.name
+	d.fill(o, dst, schema, body)
 }
 
 func (d *decoder) sandbox(o Origin, name string, b *hcl.Block) *Sandbox {

@@ -9,7 +9,8 @@ import (
 )
 
 func (d *decoder) checkWorkspace(w *Workspace) {
-	if root, ok := d.directory(&w.Origin, "root", w.Root); ok {
+	d.placed(w)
+	if root, ok := d.rootOf(w); ok {
 		w.Root = root
 		d.outsideState(&w.Origin, "root", root)
 		d.checkProvision(w)
@@ -35,6 +36,25 @@ func (d *decoder) checkWorkspace(w *Workspace) {
 	}
 	d.checkPaths(w)
 	d.checkGates(w)
+}
+
+// placed puts the root that the load was told in place of the declared one.
+func (d *decoder) placed(w *Workspace) {
+	if d.src.Root == "" {
+		return
+	}
+	w.Root = ""
+	if w.Name == d.src.Workspace || d.src.Workspace == "" && len(d.cfg.Workspaces) == 1 {
+		w.Root = d.src.Root
+	}
+}
+
+// rootOf is the root of a workspace, if it can be one.
+func (d *decoder) rootOf(w *Workspace) (string, bool) {
+	if w.Root == "" && d.src.Root != "" {
+		return "", false
+	}
+	return d.directory(&w.Origin, "root", w.Root)
 }
 
 // element is the place of one element of a list, or of the list.

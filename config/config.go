@@ -22,6 +22,7 @@ type Config struct {
 	Executors  []*Executor
 	GateSets   []*GateSet
 	Workspaces []*Workspace
+	CI         CI
 	Variables  []*Variable
 	Locals     map[string]string // text of each local's value as JSON; sensitive ones are masked
 	Files      []string          // the files read, in order, as diagnostics name them
@@ -43,6 +44,12 @@ type Daemon struct {
 	StopProtocol  time.Duration `key:"stop.protocol"`
 	StopInterrupt time.Duration `key:"stop.interrupt"`
 	StopTerminate time.Duration `key:"stop.terminate"`
+}
+
+// CI is the `ci` block: what holds where gates are judged without a daemon.
+type CI struct {
+	Origin
+	Floor string `key:"floor"` // "": every gate gets its own sandbox's level or is not evaluated
 }
 
 // Plugin is a `plugin` block: where the program drawspan-<Name> is looked for first.

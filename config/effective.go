@@ -35,6 +35,9 @@ type member struct {
 
 func (c *Config) members() []member {
 	all := []member{{[]string{"daemon"}, &c.Daemon.Origin, &daemonSchema, &c.Daemon, nil, 0}}
+	if c.CI.Floor != "" {
+		all = append(all, member{[]string{"ci"}, &c.CI.Origin, &ciSchema, &c.CI, nil, 0})
+	}
 	for _, p := range c.Plugins {
 		all = append(all, member{[]string{"plugin", p.Name}, &p.Origin, &pluginSchema, p, nil, 0})
 	}

@@ -31,6 +31,9 @@ type Source struct {
 	// Read reads a configuration or gate file by its absolute path, as from a commit. Paths are files then,
 	// no directories. Nil for the file system.
 	Read func(path string) ([]byte, error)
+	// Root, where it is not "", stands for the root that Workspace declares, or the only workspace there is.
+	// The roots of others are not looked at then: they need not be on this machine.
+	Root, Workspace string
 }
 
 // Attribute is one key that a plugin's config block accepts.

@@ -28,12 +28,20 @@ var root = block{
 		{name: "version", kind: number, required: true, doc: "Version of the language. This drawspan reads version 1."},
 	},
 	blocks: []block{
-		daemonSchema, pluginSchema, sandboxSchema, gatewaySchema, executorSchema, gateSetSchema, workspaceSchema, variableSchema,
+		daemonSchema, pluginSchema, sandboxSchema, gatewaySchema, executorSchema, gateSetSchema, workspaceSchema, ciSchema, variableSchema,
 		{name: "locals", many: true, free: true, doc: "Named values: `local.<name>` anywhere below."},
 		{name: "relay", label: "name", many: true, doc: "A relay that planners reach this machine through.",
 			soon: "leave the block out; this version works on one machine"},
 		{name: "client", label: "name", many: true, doc: "What a planner on this machine may do.",
 			soon: "leave the block out; only the operator's own command line is served"},
+	},
+}
+
+var ciSchema = block{
+	name: "ci", doc: "What holds for `drawspan gate run`, beside the sandboxes. May be left out.",
+	keys: []key{
+		{name: "floor", kind: text, enum: []string{"guarded", "isolated", "strict"},
+			doc: "Lowest enforced level that is accepted where a runner cannot give a gate's own, as without user namespaces. The level that was enforced stands in every verdict. Without: none lower than the gate's sandbox asks for."},
 	},
 }
 
