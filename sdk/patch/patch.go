@@ -34,7 +34,6 @@ var ErrMalformed = errors.New("the patch cannot be read")
 const (
 	gitHeader = "diff --git "
 	nowhere   = "/dev/null"
-	maxNumber = 1 << 30
 )
 
 // Parse reads a patch as git writes it. Files without content of their own, such as those whose mode alone
@@ -128,30 +127,30 @@ func (r *reader) content(line string) error {
 
 // hunk reads "@@ -1,2 +3,4 @@".
 func (r *reader) hunk(line string) error {
-	numbers, _, ok := strings.Cut(strings.TrimPrefix(line, "@@ "), " @@")
-	before, after, both := strings.Cut(numbers, " ")
-	if !ok || !both || !strings.HasPrefix(before, "-") || !strings.HasPrefix(after, "+") {
+	numbers, _, ended := strings.Cut(strings.TrimPrefix(line, "@@ "), " @@")
+	before, after, _ := strings.Cut(numbers, " ")
+	var okOld, okNew bool
+	r.atOld, r.old, okOld = span(before, "-")
+	r.atNew, r.new, okNew = span(after, "+")
+	if !ended || !okOld || !okNew {
 		return r.wrong("is no head of a hunk")
 	}
-	var okOld, okNew bool
-	r.atOld, r.old, okOld = span(before[1:])
-	r.atNew, r.new, okNew = span(after[1:])
-	f := r.files[len(r.files)-1]
-	if !okOld || !okNew || f.Old == "" && r.old > 0 || f.New == "" && r.new > 0 {
-		return r.wrong("is no head of a hunk")
+	if f := r.files[len(r.files)-1]; f.Old == "" && r.old > 0 || f.New == "" && r.new > 0 {
+		return r.wrong("is a hunk of a file that is not there")
 	}
 	return nil
 }
 
-// span reads "1,2"; without a count it is one line.
-func span(text string) (at, count int, ok bool) {
+// span reads "-1,2"; without a count it is one line.
+func span(text, sign string) (at, count int, ok bool) {
+	text, signed := strings.CutPrefix(text, sign)
 	first, many, counted := strings.Cut(text, ",")
 	if !counted {
 		many = "1"
 	}
-	a, errAt := strconv.ParseUint(first, 10, 31)
-	n, errCount := strconv.ParseUint(many, 10, 31)
-	if errAt != nil || errCount != nil || a > maxNumber || n > maxNumber || a == 0 && n > 0 {
+	a, errAt := strconv.ParseUint(first, 10, 30)
+	n, errCount := strconv.ParseUint(many, 10, 30)
+	if !signed || errAt != nil || errCount != nil || a == 0 && n > 0 {
 		return 0, 0, false
 	}
 	return int(a), int(n), true
