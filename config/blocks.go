@@ -16,48 +16,45 @@ import (
 func (d *decoder) decodeBlocks(blocks map[string][]*hcl.Block) {
 	d.single(&d.cfg.Daemon.Origin, &d.cfg.Daemon, &daemonSchema, blocks["daemon"])
 	d.single(&d.cfg.CI.Origin, &d.cfg.CI, &ciSchema, blocks["ci"])
-	first := map[string]Range{}
-	for _, b := range blocks["plugin"] {
-		if o, name, ok := d.named(b, "", pluginPattern, first); ok {
-			p := &Plugin{Origin: o, Name: name}
-			d.fill(&p.Origin, p, &pluginSchema, b.Body)
-			d.cfg.Plugins = append(d.cfg.Plugins, p)
-		}
-	}
-	first = map[string]Range{}
-	for _, b := range blocks["sandbox"] {
-		if o, name, ok := d.named(b, "", namePattern, first); ok {
-			d.cfg.Sandboxes = append(d.cfg.Sandboxes, d.sandbox(o, name, b))
-		}
-	}
-	first = map[string]Range{}
-	for _, b := range blocks["gateway"] {
-		if o, name, ok := d.named(b, "", namePattern, first); ok {
-			g := &Gateway{Origin: o, Name: name}
-			p := d.fill(&g.Origin, g, &gatewaySchema, b.Body)
-			if at, written := p.folded["credential"]; written && !g.Has("credential.from_env") && !g.Has("credential.from_file") {
-				d.checkOneSource(&Credential{Origin: Origin{block: "credential of " + g.block, at: at}})
-			}
-			d.cfg.Gateways = append(d.cfg.Gateways, g)
-		}
-	}
-	first = map[string]Range{}
-	for _, b := range blocks["executor"] {
-		if o, name, ok := d.named(b, "", namePattern, first); ok {
-			e := &Executor{Origin: o, Name: name}
-			p := d.fill(&e.Origin, e, &executorSchema, b.Body)
-			e.Config = d.free(&e.Origin, "executor", e.Plugin, p)
-			d.permissions(e, p.blocks("permission"))
-			d.cfg.Executors = append(d.cfg.Executors, e)
-		}
-	}
+	d.each(blocks["plugin"], pluginPattern, func(o Origin, name string, b *hcl.Block) {
+		p := &Plugin{Origin: o, Name: name}
+		d.fill(&p.Origin, p, &pluginSchema, b.Body)
+		d.cfg.Plugins = append(d.cfg.Plugins, p)
+	})
+	d.each(blocks["sandbox"], namePattern, func(o Origin, name string, b *hcl.Block) {
+		d.cfg.Sandboxes = append(d.cfg.Sandboxes, d.sandbox(o, name, b))
+	})
+	d.each(blocks["gateway"], namePattern, d.gateway)
+	d.each(blocks["executor"], namePattern, func(o Origin, name string, b *hcl.Block) {
+		e := &Executor{Origin: o, Name: name}
+		p := d.fill(&e.Origin, e, &executorSchema, b.Body)
+		e.Config = d.free(&e.Origin, "executor", e.Plugin, p)
+		d.permissions(e, p.blocks("permission"))
+		d.cfg.Executors = append(d.cfg.Executors, e)
+	})
 	d.gateSets(blocks["gates"])
-	first = map[string]Range{}
-	for _, b := range blocks["workspace"] {
-		if o, name, ok := d.named(b, "", namePattern, first); ok {
-			d.cfg.Workspaces = append(d.cfg.Workspaces, d.workspace(o, name, b))
+	d.each(blocks["workspace"], namePattern, func(o Origin, name string, b *hcl.Block) {
+		d.cfg.Workspaces = append(d.cfg.Workspaces, d.workspace(o, name, b))
+	})
+}
+
+// each visits the blocks of one kind that have a name of their own.
+func (d *decoder) each(blocks []*hcl.Block, pattern *regexp.Regexp, do func(o Origin, name string, b *hcl.Block)) {
+	first := map[string]Range{}
+	for _, b := range blocks {
+		if o, name, ok := d.named(b, "", pattern, first); ok {
+			do(o, name, b)
 		}
 	}
+}
+
+func (d *decoder) gateway(o Origin, name string, b *hcl.Block) {
+	g := &Gateway{Origin: o, Name: name}
+	p := d.fill(&g.Origin, g, &gatewaySchema, b.Body)
+	if at, written := p.folded["credential"]; written && !g.Has("credential.from_env") && !g.Has("credential.from_file") {
+		d.checkOneSource(&Credential{Origin: Origin{block: "credential of " + g.block, at: at}})
+	}
+	d.cfg.Gateways = append(d.cfg.Gateways, g)
 }
 
 // single decodes a block that has no label and may be left out.

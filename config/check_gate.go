@@ -67,18 +67,23 @@ func (d *decoder) checkGate(g *Gate, among []string) {
 		return
 	}
 	d.checkApplies(g, among)
-	if holds && strings.TrimSpace(g.Hold) == "" {
-		d.rep.at(g.At("hold"), problem{code: codeValue, summary: "hold must say what the person is asked"})
-	}
 	d.checkOnError(g)
-	if !holds && g.OnFail != "hold" && g.OnError != "hold" {
-		d.ineffective(g, `hold, on_fail = "hold" or on_error = "hold"`, "deadline", "default")
-	}
+	d.checkHold(g)
 	if !validates {
 		d.ineffective(g, "validator", "sandbox", "on_fail", "timeout", "retries", "config")
 		return
 	}
 	d.checkValidator(g)
+}
+
+func (d *decoder) checkHold(g *Gate) {
+	holds := g.Has("hold")
+	if holds && strings.TrimSpace(g.Hold) == "" {
+		d.rep.at(g.At("hold"), problem{code: codeValue, summary: "hold must say what the person is asked"})
+	}
+	if !holds && g.OnFail != "hold" && g.OnError != "hold" {
+		d.ineffective(g, `hold, on_fail = "hold" or on_error = "hold"`, "deadline", "default")
+	}
 }
 
 func (d *decoder) checkValidator(g *Gate) {

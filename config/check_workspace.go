@@ -28,14 +28,18 @@ func (d *decoder) checkWorkspace(w *Workspace) {
 	if len(w.Bases) == 0 && w.Base != "" {
 		w.Bases = []string{w.Base}
 	}
+	d.checkMayRun(w)
+	d.checkPaths(w)
+	d.checkGates(w)
+}
+
+func (d *decoder) checkMayRun(w *Workspace) {
 	known := names(d.cfg.Executors, func(e *Executor) string { return e.Name })
 	for i, e := range w.Executors {
 		if !slices.Contains(known, e) {
 			d.unknownName(w.element("executors", i), "executor", e, known)
 		}
 	}
-	d.checkPaths(w)
-	d.checkGates(w)
 }
 
 // placed puts the root that the load was told in place of the declared one.

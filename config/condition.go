@@ -70,19 +70,27 @@ func (q *asked) eval(expr hcl.Expression, outer *hcl.EvalContext, f sdk.Facts, p
 	if err == nil {
 		return ok, nil
 	}
+	if missing := q.missing(f); missing != "" {
+		return false, errors.New("cannot be evaluated: " + missing)
+	}
+	return false, err
+}
+
+// missing is the fact that most likely kept a condition from being evaluated, or "".
+func (q *asked) missing(f sdk.Facts) string {
 	for _, name := range q.gates() {
 		for _, metric := range q.metrics[name] {
 			if m, reported := f.Gates[name].Metrics[metric]; !reported || !finiteNumber(m) {
-				return false, fmt.Errorf("cannot be evaluated: gate %q reported no metric %q", name, clean(metric))
+				return fmt.Sprintf("gate %q reported no metric %q", name, clean(metric))
 			}
 		}
 	}
-	for root, missing := range map[string]bool{"usage": f.Usage == nil, "claims": f.Claims == nil} {
-		if q.roots[root] && missing {
-			return false, fmt.Errorf("cannot be evaluated: there are no facts of %s here; guard it: %s != null && ...", root, root)
+	for _, root := range []string{"usage", "claims"} {
+		if absent := map[string]bool{"usage": f.Usage == nil, "claims": f.Claims == nil}; q.roots[root] && absent[root] {
+			return fmt.Sprintf("there are no facts of %s here; guard it: %s != null && ...", root, root)
 		}
 	}
-	return false, err
+	return ""
 }
 
 // trials are facts at their ends, large ones first.

@@ -137,38 +137,32 @@ func (d *decoder) resolves(expr hcl.Expression, extra map[string][]string) bool 
 func (s *scope) lookup(ref hcl.Traversal, extra map[string][]string) problem {
 	name := ref.RootName()
 	members, ok := extra[name]
+	what := "fact"
 	if ok && name == "gates" {
 		return lookupGate(ref)
 	}
-	if s.closed && (name == "var" || name == "local") {
-		return problem{code: codeReference, summary: "a gate file has no variables and no locals", hint: "write the value, or move the gate into the configuration"}
-	}
-	switch name {
-	case "var":
-		members, ok = has(s.vars, refersTo(ref, name))
-	case "local":
-		members, ok = has(s.locals, refersTo(ref, name))
+	if own := map[string]map[string]cty.Value{"var": s.vars, "local": s.locals}[name]; own != nil {
+		if what = name; s.closed {
+			return problem{code: codeReference, summary: "a gate file has no variables and no locals", hint: "write the value, or move the gate into the configuration"}
+		}
+		members, ok = has(own, refersTo(ref, name))
 	}
 	if !ok {
-		roots := append(slices.Collect(maps.Keys(extra)), "var", "local")
-		if s.closed {
-			roots = slices.DeleteFunc(roots, func(r string) bool { return r == "var" || r == "local" })
-		}
-		p := problem{code: codeReference, summary: quoted(name) + " is not known here", hint: "for text write it in quotes: " + quoted(name)}
-		if n := nearest(name, roots); n != "" {
-			p.hint = fmt.Sprintf("did you mean %q?", n)
-		}
-		return p
+		return unknownRoot(name, append(slices.Collect(maps.Keys(extra)), "var", "local"))
 	}
 	step := refersTo(ref, name)
 	if step == "" || members == nil || slices.Contains(members, step) {
 		return problem{}
 	}
-	what := name
-	if factKeys[name] != nil {
-		what = "fact"
-	}
 	return problem{code: codeReference, summary: fmt.Sprintf("%s.%s is not declared", name, clean(step)), hint: meant(step, members, what)}
+}
+
+func unknownRoot(name string, known []string) problem {
+	p := problem{code: codeReference, summary: quoted(name) + " is not known here", hint: "for text write it in quotes: " + quoted(name)}
+	if n := nearest(name, known); n != "" {
+		p.hint = fmt.Sprintf("did you mean %q?", n)
+	}
+	return p
 }
 
 // has lists the names of values unless the wanted one, if any, is among them.

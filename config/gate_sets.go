@@ -13,33 +13,31 @@ import (
 
 // gateSets decodes the gate sets with their files.
 func (d *decoder) gateSets(blocks []*hcl.Block) {
-	first := map[string]Range{}
 	read := map[string]Range{}
-	for _, b := range blocks {
-		o, name, ok := d.named(b, "", namePattern, first)
-		if !ok {
-			continue
-		}
+	d.each(blocks, namePattern, func(o Origin, name string, b *hcl.Block) {
 		s := &GateSet{Origin: o, Name: name}
 		p := d.fill(&s.Origin, s, &gateSetSchema, b.Body)
-		gates := p.blocks("gate")
-		switch {
-		case !s.Has("file"):
-			s.Gates = d.gates(s.block, gates, map[string]Range{})
-		case len(gates) > 0:
-			d.rep.at(from(gates[0].DefRange), problem{code: codeNoEffect, summary: fmt.Sprintf("%s names a file, so its gates are there", s.block), hint: "move the gate into the file, or leave file out"})
-		default:
-			d.gateFile(s, read)
-		}
-		if len(s.Gates) == 0 && len(gates) == 0 && !s.Has("file") {
-			d.rep.header(s.at, problem{code: codeGateEmpty, summary: s.block + " holds no gate", hint: `add a gate, or: file = "gates.hcl"`})
-		}
+		d.gatesOf(s, p.blocks("gate"), read)
 		d.cfg.GateSets = append(d.cfg.GateSets, s)
-	}
+	})
 	for _, name := range d.loose {
 		if _, used := read[filepath.Clean(d.absolute(name))]; !used {
 			d.rep.at(Range{Filename: name}, problem{code: codeNoEffect, summary: "no gate set names this gate file, so its gates judge nothing", hint: fmt.Sprintf("add: gates \"common\" { file = %q }", filepath.Base(name))})
 		}
+	}
+}
+
+// gatesOf fills a set from its block or from its file; read are the files so far.
+func (d *decoder) gatesOf(s *GateSet, gates []*hcl.Block, read map[string]Range) {
+	switch {
+	case s.Has("file") && len(gates) > 0:
+		d.rep.at(from(gates[0].DefRange), problem{code: codeNoEffect, summary: fmt.Sprintf("%s names a file, so its gates are there", s.block), hint: "move the gate into the file, or leave file out"})
+	case s.Has("file"):
+		d.gateFile(s, read)
+	case len(gates) == 0:
+		d.rep.header(s.at, problem{code: codeGateEmpty, summary: s.block + " holds no gate", hint: `add a gate, or: file = "gates.hcl"`})
+	default:
+		s.Gates = d.gates(s.block, gates, map[string]Range{})
 	}
 }
 

@@ -71,11 +71,10 @@ func Load(src Source) (*Config, Diagnostics) {
 // find lists the files that paths name, as messages will call them.
 func (d *decoder) find(paths []string) []string {
 	var names []string
+	if d.src.Read != nil {
+		names, paths = slices.Clone(paths), nil
+	}
 	for _, p := range paths {
-		if d.src.Read != nil {
-			names = append(names, p)
-			continue
-		}
 		info, err := os.Stat(d.absolute(p))
 		switch {
 		case err != nil:
