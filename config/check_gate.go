@@ -87,7 +87,7 @@ func (d *decoder) checkHold(g *Gate) {
 }
 
 func (d *decoder) checkValidator(g *Gate) {
-	if g.Validator == RealExecutor {
+	if g.Validator == realExecutor {
 		d.checkReal(g)
 		return
 	}
@@ -145,12 +145,12 @@ func (d *decoder) checkOnError(g *Gate) {
 func (d *decoder) checkReal(g *Gate) {
 	for _, key := range []string{"sandbox", "timeout", "retries", "config"} {
 		if g.Has(key) {
-			d.rep.at(g.At(key), problem{code: codeNoEffect, summary: fmt.Sprintf("%s has no effect: the daemon judges %q itself", key, RealExecutor), hint: "leave it out"})
+			d.rep.at(g.At(key), problem{code: codeNoEffect, summary: fmt.Sprintf("%s has no effect: the daemon judges %q itself", key, realExecutor), hint: "leave it out"})
 		}
 	}
 	for key, value := range map[string]string{"on_fail": g.OnFail, "on_error": g.OnError} {
 		if g.Has(key) && value != "fail" && value != "closed" {
-			d.rep.at(g.At(key), problem{code: codeValue, summary: fmt.Sprintf("%s must not be %s: what is simulated never passes %q", key, quoted(value), RealExecutor), hint: "leave it out"})
+			d.rep.at(g.At(key), problem{code: codeValue, summary: fmt.Sprintf("%s must not be %s: what is simulated never passes %q", key, quoted(value), realExecutor), hint: "leave it out"})
 		}
 	}
 }

@@ -9,9 +9,9 @@ import (
 // levels from the weakest to the strongest.
 var levels = []string{"off", "guarded", "isolated", "strict", "vm"}
 
-// BelowDefault reports whether a level gives less than a sandbox that names none.
-func BelowDefault(level string) bool {
-	return slices.Index(levels, level) < slices.Index(levels, defaultLevel)
+// BelowDefault reports whether the level gives less than that of a sandbox which names none.
+func (s *Sandbox) BelowDefault() bool {
+	return slices.Index(levels, s.Level) < slices.Index(levels, defaultLevel)
 }
 
 func (d *decoder) checkSandbox(s *Sandbox) {

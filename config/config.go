@@ -200,12 +200,12 @@ type Gate struct {
 	scope *scope         // in which When is
 }
 
-// RealExecutor is the built-in validator that no simulator passes.
-const RealExecutor = "real-executor"
+// realExecutor is the built-in validator that no simulator passes.
+const realExecutor = "real-executor"
 
 // Plugin is the plugin that validates; "" where there is none, or where the daemon judges itself.
 func (g *Gate) Plugin() string {
-	if g.Validator == RealExecutor {
+	if g.Validator == realExecutor {
 		return ""
 	}
 	return g.Validator

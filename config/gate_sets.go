@@ -149,7 +149,7 @@ func (d *decoder) gates(outer string, blocks []*hcl.Block, first map[string]Rang
 		if a := p.attrs["when"]; a != nil {
 			g.when = a.Expr
 		}
-		if g.Validator != RealExecutor && (g.Validator != "" || g.Has("validator")) && !g.Has("sandbox") {
+		if g.Validator != realExecutor && (g.Validator != "" || g.Has("validator")) && !g.Has("sandbox") {
 			g.Sandbox = defaultSandbox
 		}
 		out = append(out, g)

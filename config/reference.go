@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Reference is the page host/docs/config.md: every block and key of the language, made from the schema.
-func Reference() []byte {
+// reference is the page host/docs/config.md: every block and key of the language, made from the schema.
+func reference() []byte {
 	var b strings.Builder
 	b.WriteString(referenceHead)
 	for i := range root.blocks {

@@ -14,7 +14,7 @@ import (
 func TestTheReferenceIsCurrent(t *testing.T) {
 	file := filepath.Join("..", "host", "docs", "config.md")
 	if *update {
-		if err := os.WriteFile(file, Reference(), 0o644); err != nil {
+		if err := os.WriteFile(file, reference(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -22,13 +22,13 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(got, Reference()) {
+	if !bytes.Equal(got, reference()) {
 		t.Error("host/docs/config.md is stale; run: go test ./config -run TestTheReferenceIsCurrent -update")
 	}
 }
 
 func TestTheReferenceNamesEverything(t *testing.T) {
-	page := string(Reference())
+	page := string(reference())
 	var visit func(b *block, outer string)
 	visit = func(b *block, outer string) {
 		name := strings.TrimPrefix(outer+"."+b.name, ".")

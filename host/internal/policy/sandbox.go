@@ -101,7 +101,7 @@ func widenings(s *config.Sandbox, allowed []string) []work.Widening {
 		}
 		out = append(out, work.Widening{Sandbox: s.Name, Key: key, Value: value, Declared: s.At(at).String()})
 	}
-	if config.BelowDefault(s.Level) {
+	if s.BelowDefault() {
 		add("level", "level", s.Level)
 	}
 	if s.OnShortfall == "degrade" {
