@@ -48,18 +48,14 @@ func (r *reading) cargoFields(d *dependency, fields map[string]leaf) {
 // cargoEntry finds the crate that a value belongs to: [dependencies], [target.X.dependencies],
 // [workspace.dependencies], [patch.REGISTRY] and [replace].
 func cargoEntry(path []string) (parts int, name string) {
-	at := 0
 	switch {
-	case len(path) > 2 && path[0] == "workspace":
-		at = 1
-	case len(path) > 3 && path[0] == "target":
-		at = 2
 	case len(path) > 2 && path[0] == "patch":
 		return 3, path[2]
 	case len(path) > 1 && path[0] == "replace":
 		name, _, _ := strings.Cut(path[1], ":")
 		return 2, name
 	}
+	at := map[string]int{"workspace": 1, "target": 2}[path[0]]
 	if len(path) < at+2 || !slices.Contains(cargoSections, path[at]) {
 		return 0, ""
 	}

@@ -28,7 +28,7 @@ func readPackage(_ string, data []byte) (reading, error) {
 func (r *reading) packageLeaf(l leaf) {
 	section, name := l.path[0], l.path[len(l.path)-1]
 	switch {
-	case section == "overrides" || section == "resolutions" || section == "pnpm" && l.path[1] == "overrides":
+	case isOverride(l.path):
 		if name = npmOverridden(l.path); name != "" && !strings.HasPrefix(l.value, "$") {
 			r.add(npmRequired(name, l.value, l.line))
 		}
@@ -38,6 +38,10 @@ func (r *reading) packageLeaf(l leaf) {
 	case section == "scripts" && slices.Contains(npmInstall, name):
 		r.scripts = append(r.scripts, script{name, l.value, l.line})
 	}
+}
+
+func isOverride(path []string) bool {
+	return path[0] == "overrides" || path[0] == "resolutions" || path[0] == "pnpm" && path[1] == "overrides"
 }
 
 // npmOverridden is the package that an override is about: the last key, which may be a path and name a range.

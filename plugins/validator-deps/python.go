@@ -77,12 +77,7 @@ func readRequirements(_ string, data []byte) (reading, error) {
 }
 
 func (r *reading) requirementLine(text string, line int) error {
-	if strings.HasPrefix(strings.TrimSpace(text), "#") {
-		return nil
-	}
-	if at := strings.Index(text, " #"); at >= 0 {
-		text = text[:at]
-	}
+	text = uncommented(text)
 	fields := strings.Fields(text)
 	if len(fields) == 0 {
 		return nil
@@ -103,6 +98,14 @@ func (r *reading) requirementLine(text string, line int) error {
 		return r.required(text, line)
 	}
 	return nil
+}
+
+func uncommented(text string) string {
+	if strings.HasPrefix(strings.TrimSpace(text), "#") {
+		return ""
+	}
+	text, _, _ = strings.Cut(text, " #")
+	return text
 }
 
 func (r *reading) required(text string, line int) error {
