@@ -28,7 +28,8 @@ drop_root() {
 		GOCACHE="$home/.cache/go-build" GOTOOLCHAIN=local GOPROXY="file://$home/proxy,$(go env GOPROXY)" \
 		XDG_CACHE_HOME="$home/.cache" XDG_CONFIG_HOME="$home/.config" XDG_DATA_HOME="$home/.local/share" \
 		XDG_STATE_HOME="$home/.local/state" XDG_RUNTIME_DIR="$here/tmp" DRAWSPAN_JSON="${json:+$here/tmp/json}" "$@" 9>&- || rc=$?
-	[ -z "${json:-}" ] || as_dev cat "$here/tmp/json" >"$json" || rc=1
+	# A run that wrote nothing leaves the file as it was.
+	[ -z "${json:-}" ] || { as_dev test -s "$here/tmp/json" && as_dev cat "$here/tmp/json" >"$json"; } || rc=1
 	rm -rf "$here/tmp"
 	exit "$rc"
 }
