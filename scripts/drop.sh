@@ -3,7 +3,7 @@
 # drop_root NAME ARGS...: returns at once unless uid is 0. As root it copies the tree to where an
 # unprivileged user may write, runs scripts/NAME ARGS there as that user, and exits with its code. The
 # user is a number, no account is made; its home and caches stay in $base for the next time. A file
-# named in $json comes back through DRAWSPAN_JSON.
+# named in $json comes back through DRAWSPAN_JSON, or stays as it was where nothing was written.
 drop_root() {
 	[ "$(id -u)" = 0 ] || return 0
 	need_debian git setpriv=util-linux unshare=util-linux flock=util-linux
@@ -28,7 +28,6 @@ drop_root() {
 		GOCACHE="$home/.cache/go-build" GOTOOLCHAIN=local GOPROXY="file://$home/proxy,$(go env GOPROXY)" \
 		XDG_CACHE_HOME="$home/.cache" XDG_CONFIG_HOME="$home/.config" XDG_DATA_HOME="$home/.local/share" \
 		XDG_STATE_HOME="$home/.local/state" XDG_RUNTIME_DIR="$here/tmp" DRAWSPAN_JSON="${json:+$here/tmp/json}" "$@" 9>&- || rc=$?
-	# A run that wrote nothing leaves the file as it was.
 	[ -z "${json:-}" ] || { as_dev test -s "$here/tmp/json" && as_dev cat "$here/tmp/json" >"$json"; } || rc=1
 	rm -rf "$here/tmp"
 	exit "$rc"
