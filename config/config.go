@@ -250,6 +250,17 @@ func (c *Config) Gateway(name string) *Gateway {
 	return named(c.Gateways, name, func(g *Gateway) string { return g.Name })
 }
 
+// GateFiles are the digests of the files that hold gate sets, by their names in Files.
+func (c *Config) GateFiles() map[string]string {
+	out := map[string]string{}
+	for _, s := range c.GateSets {
+		if s.File != "" {
+			out[s.File] = s.Digest
+		}
+	}
+	return out
+}
+
 // GateSet is the gate set of that name, or nil.
 func (c *Config) GateSet(name string) *GateSet {
 	return named(c.GateSets, name, func(s *GateSet) string { return s.Name })

@@ -66,10 +66,12 @@ type AuditExportRequest struct {
 
 // ConfigShown is the effective configuration (config.show).
 type ConfigShown struct {
-	Files     []string        `json:"files"`
-	PolicySum string          `json:"policy_digest"`
-	LoadedAt  time.Time       `json:"loaded_at"`
-	Config    json.RawMessage `json:"config"`
+	Files []string `json:"files"`
+	// GateFiles are the digests of those files that hold a gate set.
+	GateFiles map[string]string `json:"gate_files,omitempty"`
+	PolicySum string            `json:"policy_digest"`
+	LoadedAt  time.Time         `json:"loaded_at"`
+	Config    json.RawMessage   `json:"config"`
 }
 
 // ConfigPlan compares the running configuration with the files (config.plan).

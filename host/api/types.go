@@ -70,8 +70,13 @@ type Gate struct {
 	Needs     []string `json:"needs,omitempty"`
 	Optional  bool     `json:"optional,omitempty"`
 	OnFail    string   `json:"on_fail"`
+	OnError   string   `json:"on_error"`
 	When      string   `json:"when,omitempty"`
+	Paths     []string `json:"paths,omitempty"`
 	Hold      string   `json:"hold,omitempty"`
+	Timeout   string   `json:"timeout,omitempty"`
+	Retries   int      `json:"retries,omitempty"`
+	Declared  string   `json:"declared"` // file:line; of a gate set, where the set has it
 }
 
 // Executor is one declared executor (executor.list).

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,8 +30,11 @@ func (s *shell) configShow() *cobra.Command {
 				return err
 			}
 			return s.show(c, []string{term.Line(c.PolicySum)}, func(p *page) {
-				p.facts(facts{{"files", term.Line(strings.Join(c.Files, ", "))}, {"policy", term.Line(c.PolicySum)},
-					{"loaded", p.when(c.LoadedAt, s.now)}})
+				all := facts{{"files", term.Line(strings.Join(c.Files, ", "))}, {"policy", term.Line(c.PolicySum)}, {"loaded", p.when(c.LoadedAt, s.now)}}
+				for _, name := range slices.Sorted(maps.Keys(c.GateFiles)) {
+					all = append(all, [2]string{"gate file", term.Line(name + " " + c.GateFiles[name])})
+				}
+				p.facts(all)
 				p.gap()
 				p.lines = append(p.lines, jsonLines(c.Config, "")...)
 			})

@@ -128,7 +128,11 @@ func workspaceOf(w *work.Workspace) api.Workspace {
 	return api.Workspace{
 		Name: w.Name, Root: w.Root, Base: w.Base, Bases: w.Bases, Executors: w.Executors, Declared: w.Declared,
 		Gates: mapAll(w.Gates, func(g work.GateRule) api.Gate {
-			out := api.Gate{Name: g.Name, Validator: g.Validator, Needs: g.Needs, Optional: g.Optional, OnFail: g.OnFail, Hold: g.Hold}
+			out := api.Gate{Name: g.Name, Validator: g.Validator, Needs: g.Needs, Optional: g.Optional, OnFail: g.OnFail, OnError: g.OnError, Paths: g.Paths,
+				Hold: g.Hold, Retries: g.Retries, Declared: g.Declared}
+			if g.Timeout > 0 {
+				out.Timeout = g.Timeout.String()
+			}
 			if g.When != nil {
 				out.When = g.When.Text
 			}

@@ -240,7 +240,7 @@ func (d *Daemon) startFacts(l *loaded) []work.Mutation {
 	actor := daemonActor()
 	return append([]work.Mutation{
 		work.Fact{Kind: "host.started", Actor: actor, At: now, Body: map[string]any{"version": d.opt.Version, "uid": d.opt.UID}},
-		work.Fact{Kind: "config.loaded", Actor: actor, At: now, Body: map[string]any{"policy_digest": l.policy.Digest, "files": l.cfg.Files}},
+		work.Fact{Kind: "config.loaded", Actor: actor, At: now, Body: map[string]any{"policy_digest": l.policy.Digest, "files": l.cfg.Files, "gate_files": l.cfg.GateFiles()}},
 	}, widened(actor, now, policy.Widenings(l.policy))...)
 }
 

@@ -34,7 +34,7 @@ func changesOf(changes []policy.Change) []api.ConfigChange {
 
 func (d *Daemon) configShow(context.Context, api.Actor, api.Empty) (api.ConfigShown, error) {
 	l := d.config()
-	return api.ConfigShown{Files: l.cfg.Files, PolicySum: l.policy.Digest, LoadedAt: l.at, Config: configView(l.cfg)}, nil
+	return api.ConfigShown{Files: l.cfg.Files, GateFiles: l.cfg.GateFiles(), PolicySum: l.policy.Digest, LoadedAt: l.at, Config: configView(l.cfg)}, nil
 }
 
 func (d *Daemon) configPlan(context.Context, api.Actor, api.Empty) (api.ConfigPlan, error) {
@@ -76,7 +76,7 @@ func (d *Daemon) reload(ctx context.Context, actor work.Actor) (api.ConfigReload
 	before, now := d.config().policy, time.Now().UTC()
 	facts := append([]work.Mutation{work.Fact{
 		Kind: "config.reloaded", Actor: actor, At: now,
-		Body: map[string]any{"policy_digest": next.policy.Digest, "before": before.Digest, "files": next.cfg.Files, "changes": changes},
+		Body: map[string]any{"policy_digest": next.policy.Digest, "before": before.Digest, "files": next.cfg.Files, "gate_files": next.cfg.GateFiles(), "changes": changes},
 	}}, widened(actor, now, policy.NewWidenings(before, next.policy))...)
 	if err := d.record(ctx, facts...); err != nil {
 		return api.ConfigReloaded{}, err

@@ -224,7 +224,10 @@ func TestF6_AFailingExecutorIsNotReplacedByAnother(t *testing.T) {
 }
 
 func TestADispatchCanOnlyNarrow(t *testing.T) {
-	f := newFixture(t, script{}, commandGate("tests"), work.GateRule{Name: "slow", Validator: "command", Optional: true})
+	f := newFixture(t, script{}, commandGate("tests"), work.GateRule{Name: "slow", Validator: "command", Optional: true},
+		work.GateRule{Name: "slower", Validator: "command", Optional: true, Needs: []string{"slow"}},
+		work.GateRule{Name: "curious", Validator: "command", Optional: true, After: []string{"slow"}},
+		work.GateRule{Name: "some", Validator: "paths", Paths: []string{"docs/**"}, OnFail: "fail"})
 	run := f.run()
 	cases := []struct {
 		name string
@@ -235,6 +238,8 @@ func TestADispatchCanOnlyNarrow(t *testing.T) {
 		{"negative time", dispatch.StepRequest{Wall: -1}, fault.NotAllowed},
 		{"paths that no gate judges", dispatch.StepRequest{Paths: &work.PathRules{Write: []string{"a/**"}}}, fault.NotAllowed},
 		{"an unknown gate", dispatch.StepRequest{Gates: []string{"nope"}}, fault.InvalidRequest},
+		{"a gate without the one that it needs", dispatch.StepRequest{Gates: []string{"slower"}}, fault.InvalidRequest},
+		{"a gate without the one that it asks about", dispatch.StepRequest{Gates: []string{"curious"}}, fault.InvalidRequest},
 		{"an unknown expectation", dispatch.StepRequest{Expect: "everything"}, fault.InvalidRequest},
 	}
 	for _, c := range cases {
@@ -248,7 +253,7 @@ func TestADispatchCanOnlyNarrow(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.settled(step.ID)
-	if gates, err := f.store.Gates(t.Context(), f.settled(step.ID).AttemptID); err != nil || len(gates) != 2 {
+	if gates, err := f.store.Gates(t.Context(), f.settled(step.ID).AttemptID); err != nil || len(gates) != 3 {
 		t.Errorf("an added gate was not evaluated: %+v %v", gates, err)
 	}
 }

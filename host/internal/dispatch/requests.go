@@ -171,10 +171,27 @@ func (d *Dispatcher) narrow(ws *work.Workspace, r StepRequest) (work.StepSpec, e
 		}
 	}
 	spec := work.StepSpec{Text: r.Text, Executor: r.Executor, Paths: r.Paths, Wall: r.Wall, Gates: slices.Compact(slices.Sorted(slices.Values(r.Gates))), Expect: r.Expect}
+	if err := checkAdded(ws, spec); err != nil {
+		return work.StepSpec{}, err
+	}
 	if spec.Paths != nil {
 		return spec, checkPaths(ws, spec)
 	}
 	return spec, nil
+}
+
+// checkAdded refuses an optional gate that would wait for one which is not evaluated.
+func checkAdded(ws *work.Workspace, spec work.StepSpec) error {
+	rules := panel.Rules(ws, spec.Gates)
+	for _, g := range rules {
+		for _, name := range slices.Concat(g.Needs, g.After) {
+			if !slices.ContainsFunc(rules, func(other work.GateRule) bool { return other.Name == name }) {
+				return fault.New(fault.InvalidRequest, "gate %q rests on gate %q, which is optional and was not asked for", g.Name, name).
+					At(g.Declared).Fix("ask for both: --gate %s --gate %s", g.Name, name)
+			}
+		}
+	}
+	return nil
 }
 
 // checkPaths refuses path limits that no gate would judge: a limit is enforced or not taken.
@@ -184,10 +201,12 @@ func checkPaths(ws *work.Workspace, spec work.StepSpec) error {
 			return fault.New(fault.InvalidRequest, "a path glob is empty or longer than 1024 bytes").At("paths")
 		}
 	}
-	judged := slices.ContainsFunc(panel.Rules(ws, spec.Gates), func(g work.GateRule) bool { return g.Validator == pathsValidator && gate.Required(g) })
+	judged := slices.ContainsFunc(panel.Rules(ws, spec.Gates), func(g work.GateRule) bool {
+		return g.Validator == pathsValidator && gate.Required(g) && g.When == nil && len(g.Paths) == 0
+	})
 	if !judged {
-		return fault.New(fault.NotAllowed, "paths cannot be narrowed: workspace %q has no required gate with validator \"paths\" to judge them", ws.Name).
-			At(ws.Declared).Fix("declare a gate with validator = \"paths\" in the workspace")
+		return fault.New(fault.NotAllowed, "paths cannot be narrowed: workspace %q has no gate with validator \"paths\" that every result must pass", ws.Name).
+			At(ws.Declared).Fix("declare a gate with validator = \"paths\" in the workspace, without when, paths and on_fail = \"warn\"")
 	}
 	return nil
 }
