@@ -44,6 +44,9 @@ func measurements() []measurement {
 		{"adapter", "an executor's attempt over a pinned program against a bare spawn of that program", measureAdapter},
 		{"gateway", "the first byte of a model's answer through the gateway against the same asked directly", measureGateway},
 		{"normalise", "events made of an agent's lines in a second, beside a plain scan of the lines", measureNormalise},
+		{"gate-resident", "a check by a resident validator against one with a start and an end", measureResident},
+		{"gate-run", "gates without a daemon: what they add to a command, and ten of them against the ideal schedule", measureGateRun},
+		{"gate-cached", "gates whose results are at hand against the same without", measureGateCache},
 		{"daemon", "start to the first answer on an empty state, and memory when idle", measureDaemon},
 		{"step", "dispatch to settled through a daemon against the sum of its floors", measureStep},
 		{"parallel", "50 steps dispatched at once over 10 runs: how many are right", measureParallel},
@@ -55,6 +58,7 @@ func groups() map[string][]string {
 	return map[string][]string{
 		"sandbox":  {"launch", "plugin-start", "cancel", "inside", "shadow", "idle"},
 		"executor": {"adapter", "gateway", "normalise"},
+		"gate":     {"gate-resident", "gate-run", "gate-cached"},
 	}
 }
 
