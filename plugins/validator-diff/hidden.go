@@ -97,17 +97,17 @@ func lawful(runes []rune, i int) bool {
 	switch r := runes[i]; {
 	case r == 0xFE0E || r == 0xFE0F:
 		return pictorial(before)
-	case r == 0x200D && i+1 < len(runes) && (pictorial(before) || before == 0xFE0F) && pictorial(runes[i+1]):
-		return true
-	case r == 0x200C || r == 0x200D:
-		return i+1 < len(runes) && unicode.In(before, joined...) && unicode.In(runes[i+1], joined...)
+	case (r == 0x200C || r == 0x200D) && i+1 < len(runes):
+		after := runes[i+1]
+		return unicode.In(before, joined...) && unicode.In(after, joined...) ||
+			r == 0x200D && (pictorial(before) || before == 0xFE0F) && pictorial(after)
 	}
 	return false
 }
 
 // pictorial tells of a symbol, and of what an emoji is made of beside symbols.
 func pictorial(r rune) bool {
-	return unicode.In(r, unicode.So, unicode.Sm, unicode.Sk) && r > 0x7F || r == 0x203C || r == 0x2049 || r >= '0' && r <= '9' || r == '#' || r == '*'
+	return unicode.In(r, unicode.So, unicode.Sm, unicode.Sk) && r > 0x7F || strings.ContainsRune("0123456789#*\u203C\u2049", r)
 }
 
 // most characters that one message names.

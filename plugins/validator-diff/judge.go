@@ -81,22 +81,27 @@ func (j *judge) add(rule string, at place, format string, args ...any) bool {
 // change judges what one path has become.
 func (j *judge) change(c *sdk.Change) {
 	j.kind(c)
-	if c.Binary && c.Op != "delete" {
-		j.add(ruleBinary, place{path: c.Path}, "is a binary file")
-		if source(c.Path) {
-			j.add(ruleHidden, place{path: c.Path}, "is called source code but is binary: it holds zero bytes or too long a text, and no diff shows it")
-		}
-	}
 	for _, path := range []string{c.Path, c.OldPath} {
 		if name := ciSystem(path); name != "" {
 			j.add(ruleCI, place{path: path}, "is obeyed by %s", name)
 		}
 	}
-	if j.MaxFileBytes != nil && c.Op != "delete" && c.Size > *j.MaxFileBytes {
+	if c.Op == "delete" {
+		return
+	}
+	j.name(c.Path)
+	if c.Binary {
+		j.binary(c.Path)
+	}
+	if j.MaxFileBytes != nil && c.Size > *j.MaxFileBytes {
 		j.add(ruleFileBytes, place{path: c.Path}, "has %d bytes; a changed file may have %d", c.Size, *j.MaxFileBytes)
 	}
-	if c.Op != "delete" {
-		j.name(c.Path)
+}
+
+func (j *judge) binary(path string) {
+	j.add(ruleBinary, place{path: path}, "is a binary file")
+	if source(path) {
+		j.add(ruleHidden, place{path: path}, "is called source code but is binary: it holds zero bytes or is too long, and no diff shows it")
 	}
 }
 
@@ -153,10 +158,12 @@ func (j *judge) sizes() {
 	for name, n := range map[string]int64{"files": files, "lines": lines, "binary": binary, "largest": largest} {
 		j.metrics[name] = float64(n)
 	}
-	if j.MaxFiles != nil && files > *j.MaxFiles {
-		j.add(ruleFiles, place{}, "%d files are changed; %d may be", files, *j.MaxFiles)
-	}
-	if j.MaxLines != nil && lines > *j.MaxLines {
-		j.add(ruleLines, place{}, "%d lines are changed; %d may be", lines, *j.MaxLines)
+	j.most(ruleFiles, "files", files, j.MaxFiles)
+	j.most(ruleLines, "lines", lines, j.MaxLines)
+}
+
+func (j *judge) most(rule, what string, n int64, most *int64) {
+	if most != nil && n > *most {
+		j.add(rule, place{}, "%d %s are changed; %d may be", n, what, *most)
 	}
 }

@@ -111,11 +111,7 @@ func parse(config json.RawMessage) (settings, error) {
 	var s settings
 	if len(config) > 0 {
 		if err := json.Unmarshal(config, &s); err != nil {
-			var typed *json.UnmarshalTypeError
-			if errors.As(err, &typed) {
-				return settings{}, &sdk.ConfigError{Attribute: typed.Field, Message: "must be a whole number"}
-			}
-			return settings{}, &sdk.ConfigError{Message: err.Error()}
+			return settings{}, notWhole(err)
 		}
 	}
 	for name, most := range map[string]*int64{ruleFiles: s.MaxFiles, ruleLines: s.MaxLines, ruleFileBytes: s.MaxFileBytes} {
@@ -123,18 +119,8 @@ func parse(config json.RawMessage) (settings, error) {
 			return settings{}, &sdk.ConfigError{Attribute: name, Message: "must be 1 or more"}
 		}
 	}
-	s.levels = usual()
-	for name, level := range map[string]string{
-		ruleBinary: s.Binary, ruleMode: s.Mode, ruleExec: s.Executable, ruleSymlink: s.Symlink, ruleGitlink: s.Gitlink,
-		ruleHidden: s.Hidden, ruleLock: s.Lock, ruleCI: s.CI, ruleTest: s.Test,
-	} {
-		switch level {
-		case "":
-		case levelFail, levelWarn, levelIgnore:
-			s.levels[name] = level
-		default:
-			return settings{}, &sdk.ConfigError{Attribute: name, Message: fmt.Sprintf("%q is neither fail nor warn nor ignore", level)}
-		}
+	if err := s.setLevels(); err != nil {
+		return settings{}, err
 	}
 	for name, glob := range s.Except {
 		switch {
@@ -145,6 +131,34 @@ func parse(config json.RawMessage) (settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// notWhole names the attribute that encoding/json stumbled on: names and kinds were checked before, so that it is a
+// number.
+func notWhole(err error) *sdk.ConfigError {
+	var typed *json.UnmarshalTypeError
+	if !errors.As(err, &typed) {
+		return &sdk.ConfigError{Message: err.Error()}
+	}
+	return &sdk.ConfigError{Attribute: typed.Field, Message: "must be a whole number"}
+}
+
+// setLevels takes the levels that config declares over the usual ones.
+func (s *settings) setLevels() error {
+	s.levels = usual()
+	for name, level := range map[string]string{
+		ruleBinary: s.Binary, ruleMode: s.Mode, ruleExec: s.Executable, ruleSymlink: s.Symlink, ruleGitlink: s.Gitlink,
+		ruleHidden: s.Hidden, ruleLock: s.Lock, ruleCI: s.CI, ruleTest: s.Test,
+	} {
+		switch level {
+		case "":
+		case levelFail, levelWarn, levelIgnore:
+			s.levels[name] = level
+		default:
+			return &sdk.ConfigError{Attribute: name, Message: fmt.Sprintf("%q is neither fail nor warn nor ignore", level)}
+		}
+	}
+	return nil
 }
 
 // needsPatch tells whether a rule is on that cannot judge by the list of changes.

@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/drawspan/drawspan/sdk"
 )
 
 // patch judges what only the patch shows: hidden characters and deleted tests. The error says why it could not.
@@ -15,31 +18,27 @@ func (j *judge) patch(patch []byte, cut bool) error {
 	tests := j.tests()
 	begin := func(s *section) { shown[s.path] = true }
 	see := func(l line) {
-		if j.byPath[l.at.path] == nil {
-			return // a gate with paths is told of some changes only
-		}
-		if j.levels[ruleTest] != levelIgnore {
+		if j.byPath[l.at.path] != nil { // a gate with paths is told of some changes only
 			tests.see(l)
-		}
-		if l.sign == '+' {
-			j.addedLine(l)
+			j.line(l)
 		}
 	}
 	if err := scan(string(patch), begin, see); err != nil {
 		return err
 	}
-	for _, c := range j.changes {
-		if !shown[c.Path] && c.Added+c.Deleted > 0 && !c.Binary {
-			return fmt.Errorf("the patch does not show %q, which has changed lines", c.Path)
-		}
+	unseen := func(c sdk.Change) bool { return !shown[c.Path] && c.Added+c.Deleted > 0 && !c.Binary }
+	if i := slices.IndexFunc(j.changes, unseen); i >= 0 {
+		return fmt.Errorf("the patch does not show %q, which has changed lines", j.changes[i].Path)
 	}
-	if j.levels[ruleTest] != levelIgnore {
-		j.deletedTests(tests)
-	}
+	j.deletedTests(tests)
 	return nil
 }
 
-func (j *judge) addedLine(l line) {
+// line judges one line of the patch for itself.
+func (j *judge) line(l line) {
+	if l.sign != '+' || j.off(ruleHidden, l.at.path) {
+		return
+	}
 	if found := hiddenIn(l.text, l.number == 1); len(found) > 0 {
 		j.hidden(place{l.at.path, l.number, l.text}, "an added line has %s", listed(found))
 	}
