@@ -9,16 +9,31 @@
 //
 // The gate passes when the program exits with an expected code. A program that could not be run to its
 // end is the outcome "error", which is never a pass.
+//
+// With report it also reads what the tests said, as JUnit XML in files or as go test -json on standard output:
+//
+//	config {
+//		run          = ["npm", "test"]
+//		report       = "junit"
+//		report_files = ["reports/**/*.xml"]
+//		min_tests    = 40
+//	}
+//
+// Then the gate passes when both the exit code and the report do: a failed test fails it whatever the exit code,
+// and a report that is missing, broken or older than the run is an error.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/plugin"
@@ -27,15 +42,25 @@ import (
 
 const messageLines = 20
 
+// The reports that are read.
+const (
+	reportJUnit = "junit"
+	reportGo    = "go-test-json"
+)
+
 var manifest = sdk.Manifest{
 	Name:    "command",
-	Version: "0.1.0",
-	Summary: "runs one declared program over the tree and judges by its exit code",
+	Version: "0.2.0",
+	Summary: "runs one declared program over the tree and judges by its exit code and its test report",
 	Config: []sdk.Attribute{
 		{Name: "run", Type: sdk.TypeListString, Required: true, Doc: "the program and its arguments; no shell"},
 		{Name: "dir", Type: sdk.TypeString, Doc: "where it runs, relative to the tree (default its top)"},
 		{Name: "env", Type: sdk.TypeMapString, Doc: "variables for the program"},
 		{Name: "ok_codes", Type: sdk.TypeListNumber, Doc: "exit codes that pass (default [0])"},
+		{Name: "report", Type: sdk.TypeString, Doc: "what the tests tell, beside the exit code: " + reportJUnit + " (files) or " + reportGo + " (standard output)"},
+		{Name: "report_files", Type: sdk.TypeListString, Doc: "globs of the report files, relative to dir; required for " + reportJUnit},
+		{Name: "min_tests", Type: sdk.TypeNumber, Doc: "how many tests must have run, skipped ones not counted (default 1)"},
+		{Name: "allow_skipped", Type: sdk.TypeNumber, Doc: "how many tests may be skipped (default any number)"},
 	},
 }
 
@@ -47,20 +72,30 @@ type settings struct {
 	Dir     string            `json:"dir"`
 	Env     map[string]string `json:"env"`
 	OKCodes []int             `json:"ok_codes"`
+
+	Report       string   `json:"report"`
+	ReportFiles  []string `json:"report_files"`
+	MinTests     *int     `json:"min_tests"`
+	AllowSkipped *int     `json:"allow_skipped"`
+}
+
+func (s settings) minTests() int {
+	if s.MinTests == nil {
+		return 1
+	}
+	return *s.MinTests
 }
 
 func parse(config json.RawMessage) (settings, error) {
 	var s settings
 	if err := json.Unmarshal(config, &s); err != nil {
-		return settings{}, &sdk.ConfigError{Attribute: "ok_codes", Message: "must be whole numbers"}
+		return settings{}, notWhole(err)
 	}
 	if len(s.Run) == 0 || s.Run[0] == "" {
 		return settings{}, &sdk.ConfigError{Attribute: "run", Message: "must name a program"}
 	}
-	for _, arg := range s.Run {
-		if strings.ContainsRune(arg, 0) {
-			return settings{}, &sdk.ConfigError{Attribute: "run", Message: "must not hold zero bytes"}
-		}
+	if strings.ContainsRune(strings.Join(s.Run, ""), 0) {
+		return settings{}, &sdk.ConfigError{Attribute: "run", Message: "must not hold zero bytes"}
 	}
 	if s.Dir != "" && !filepath.IsLocal(s.Dir) {
 		return settings{}, &sdk.ConfigError{Attribute: "dir", Message: "must be a path inside the tree"}
@@ -73,7 +108,47 @@ func parse(config json.RawMessage) (settings, error) {
 	if len(s.OKCodes) == 0 {
 		s.OKCodes = []int{0}
 	}
-	return s, nil
+	return s, s.reporting()
+}
+
+// notWhole names the attribute that encoding/json stumbled on: names and kinds were checked before, so that it is a
+// number.
+func notWhole(err error) *sdk.ConfigError {
+	var typed *json.UnmarshalTypeError
+	if !errors.As(err, &typed) {
+		return &sdk.ConfigError{Message: err.Error()}
+	}
+	attribute, _, _ := strings.Cut(typed.Field, ".")
+	return &sdk.ConfigError{Attribute: attribute, Message: "must be whole numbers"}
+}
+
+// reporting refuses what says nothing about a report, or could match none.
+func (s settings) reporting() error {
+	wrong := func(attribute, format string, args ...any) error {
+		return &sdk.ConfigError{Attribute: attribute, Message: fmt.Sprintf(format, args...)}
+	}
+	for name, n := range map[string]*int{"min_tests": s.MinTests, "allow_skipped": s.AllowSkipped} {
+		if n != nil && (s.Report == "" || *n < 0) {
+			return wrong(name, "needs a report, and must not be below 0")
+		}
+	}
+	switch {
+	case !slices.Contains([]string{"", reportJUnit, reportGo}, s.Report):
+		return wrong("report", "%q is neither %s nor %s", s.Report, reportJUnit, reportGo)
+	case s.Report == reportJUnit && len(s.ReportFiles) == 0:
+		return wrong("report_files", "must say where the reports are")
+	case s.Report != reportJUnit && len(s.ReportFiles) > 0:
+		return wrong("report_files", "is for report = %q", reportJUnit)
+	}
+	if i := slices.IndexFunc(s.ReportFiles, unclean); i >= 0 {
+		return wrong("report_files", "%q is not a glob of clean paths inside of the tree, like reports/**/*.xml", s.ReportFiles[i])
+	}
+	return nil
+}
+
+// unclean tells of a glob that could match nothing in the tree.
+func unclean(glob string) bool {
+	return !doublestar.ValidatePattern(glob) || !filepath.IsLocal(glob) || filepath.Clean(glob) != glob
 }
 
 type command struct{}
@@ -84,13 +159,40 @@ func (command) Configure(_ context.Context, config json.RawMessage) error {
 	return err
 }
 
-// Check runs the program once.
+// Check runs the program once, and reads its report where one is declared.
 func (command) Check(ctx context.Context, c *sdk.Check) (sdk.Verdict, error) {
 	s, err := parse(c.Config)
 	if err != nil {
 		return sdk.Verdict{}, err
 	}
-	r, err := tool.Run(ctx, tool.Command{Argv: s.Run, Dir: filepath.Join(c.Tree, s.Dir), Env: tool.Environ(os.Environ(), s.Env), Output: c.Output})
+	switch s.Report {
+	case reportJUnit:
+		files, err := openReports(c.Tree, s)
+		if err != nil {
+			return sdk.Verdict{}, err
+		}
+		defer files.close()
+		v, err := run(ctx, c, s, c.Output)
+		if err != nil || v.Outcome == sdk.Error {
+			return v, err
+		}
+		found, err := files.read(c.Tree, s.Dir)
+		return judgeReport(v, s, found, err), nil
+	case reportGo:
+		tests := newGoTest(locator(c.Tree, s.Dir))
+		v, err := run(ctx, c, s, tests.beside(c.Output))
+		if err != nil || v.Outcome == sdk.Error {
+			return v, err
+		}
+		found, err := tests.finish()
+		return judgeReport(v, s, found, err), nil
+	}
+	return run(ctx, c, s, c.Output)
+}
+
+// run runs the program and judges by its exit code.
+func run(ctx context.Context, c *sdk.Check, s settings, output func(string, []byte) error) (sdk.Verdict, error) {
+	r, err := tool.Run(ctx, tool.Command{Argv: s.Run, Dir: filepath.Join(c.Tree, s.Dir), Env: tool.Environ(os.Environ(), s.Env), Output: output})
 	if err != nil {
 		return sdk.Verdict{}, err
 	}

@@ -114,10 +114,16 @@ func TestAConfigThatCannotRunIsRefused(t *testing.T) {
 		`{"run":["a"],"shell":true}`:     "shell",
 		"{\"run\":[\"a\\u0000\"]}":       "run",
 	} {
-		h := sdktest.Serve(t, manifest, command{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		refused(t, config, attribute)
+	}
+}
+
+// refused holds that a config is refused because of an attribute.
+func refused(t *testing.T, config, attribute string) {
+	t.Helper()
+	h := sdktest.Serve(t, manifest, command{})
+	refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
+	if refusal.Config[0].Attribute != attribute {
+		t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
 	}
 }
