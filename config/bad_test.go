@@ -90,7 +90,18 @@ var badOnes = []bad{
 	{"relay", "top", "relay \"home\" {\n  url = \"x\"\n}\n", []string{"not_supported_yet 15:1"}, "leave the block out"},
 	{"client", "top", "client \"x\" {}\n", []string{"not_supported_yet 15:1"}, "leave the block out"},
 	{"vm", "sandbox", "  level = \"vm\"\n  on_shortfall = \"degrade\"\n  floor = \"isolated\"", []string{"not_supported_yet 4:11"}, `"strict"`},
-	{"another toolchain", "sandbox", "  toolchain \"rust\" {}", []string{"not_supported_yet 4:13"}, "filesystem"},
+	{"another toolchain", "sandbox", "  toolchain \"zig\" {}", []string{"not_supported_yet 4:13"}, "filesystem"},
+	{"another toolchain's key", "sandbox", "  toolchain \"node\" {\n    module_cache = \"{}\"\n  }", []string{"no_effect 5:20"}, "packages"},
+	{"a run without a command", "workspace", "  provision {\n    run \"a\" {}\n  }", []string{"missing_attribute 15:5"}, "command"},
+	{"a run with no program", "workspace", "  provision {\n    run \"a\" {\n      command = [\"\"]\n    }\n  }", []string{"invalid_value 16:18"}, ""},
+	{"a run in no sandbox", "workspace", "  provision {\n    run \"a\" {\n      command = [\"x\"]\n      sandbox = \"none\"\n    }\n  }", []string{"unknown_reference 17:17"}, ""},
+	{"a run twice", "workspace", "  provision {\n    run \"a\" {\n      command = [\"x\"]\n    }\n    run \"a\" {\n      command = [\"x\"]\n    }\n  }", []string{"duplicate_block 18:9"}, "rename"},
+	{"a run for longer than its sandbox", "workspace", "  provision {\n    run \"a\" {\n      command = [\"x\"]\n      sandbox = \"box\"\n      timeout = \"2h\"\n    }\n  }", []string{"no_effect 18:17"}, "limits.wall"},
+	{"too many ports", "workspace", "  provision {\n    ports = 17\n  }", []string{"invalid_value 15:13"}, "from 0 to 16"},
+	{"a cache without a variable", "workspace", "  cache \"a\" {}", []string{"missing_attribute 14:3"}, "variable"},
+	{"a cache for PATH", "workspace", "  cache \"a\" {\n    variable = \"PATH\"\n  }", []string{"invalid_name 15:16"}, ""},
+	{"a cache for the daemon's variable", "workspace", "  cache \"a\" {\n    variable = \"DRAWSPAN_X\"\n  }", []string{"invalid_name 15:16"}, ""},
+	{"two caches in one variable", "workspace", "  cache \"a\" {\n    variable = \"X\"\n  }\n  cache \"b\" {\n    variable = \"X\"\n  }", []string{"duplicate_attribute 18:16"}, ""},
 	{"for", "top", "locals {\n  a = [for x in [1]: x]\n}\n", []string{"not_supported_yet 16:8"}, "write the elements out"},
 	{"for in a template", "top", "locals {\n  a = \"%{ for x in [1] }a%{ endfor }\"\n}\n", []string{"not_supported_yet 16:11"}, "write the elements out"},
 
@@ -330,6 +341,11 @@ var badPaths = []bad{
 	{"provision of everything", "copy", ".", []string{"outside_root 15:13"}, ""},
 	{"provision of git's files", "copy", "sub/.git/config", []string{"exposes_host 15:13"}, ""},
 	{"provision by glob", "copy", "*.env", []string{"invalid_glob 15:13"}, ""},
+	{"linking from above", "link", "../web", []string{"outside_root 15:13"}, "relative"},
+	{"linking from anywhere", "link", "/etc", []string{"outside_root 15:13"}, "relative"},
+	{"linking through a symlink", "link", "escape", []string{"outside_root 15:13"}, ""},
+	{"linking everything", "link", ".", []string{"outside_root 15:13"}, ""},
+	{"linking git's files", "link", "sub/.git", []string{"exposes_host 15:13"}, ""},
 	{"reading home", "read", "~", []string{"exposes_host 5:13"}, "directories in it"},
 	{"reading what holds home", "read", "{}", []string{"exposes_host 5:13"}, "directories in it"},
 	{"reading the machine", "read", "/", []string{"exposes_host 5:13"}, ""},
@@ -390,6 +406,9 @@ var pathSlots = map[string]func(p string) bad{
 	"root": func(p string) bad { return bad{where: "whole", text: strings.Replace(minimal, "~/src/api", p, 1)} },
 	"copy": func(p string) bad {
 		return bad{where: "workspace", text: "  provision {\n    copy = [\"" + p + "\"]\n  }"}
+	},
+	"link": func(p string) bad {
+		return bad{where: "workspace", text: "  provision {\n    link = [\"" + p + "\"]\n  }"}
 	},
 	"read": func(p string) bad {
 		return bad{where: "sandbox", text: "  filesystem {\n    read = [\"" + p + "\"]\n  }"}

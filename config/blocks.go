@@ -83,9 +83,7 @@ func (d *decoder) sandbox(o Origin, name string, b *hcl.Block) *Sandbox {
 		}
 		t := &Toolchain{Origin: o, Name: name}
 		d.fill(&t.Origin, t, schema, n.Body)
-		if name != "go" {
-			d.rep.at(d.labelAt(n), problem{code: codeNotYet, summary: fmt.Sprintf("toolchain %q is not supported yet", name), hint: `use toolchain "go", or name the paths in filesystem { read = [...] }`})
-		}
+		d.checkPreset(t, d.labelAt(n))
 		s.Toolchains = append(s.Toolchains, t)
 	}
 	d.credentials(s, p.blocks("credential"))
@@ -112,6 +110,7 @@ func (d *decoder) credentials(s *Sandbox, blocks []*hcl.Block) {
 func (d *decoder) workspace(o Origin, name string, b *hcl.Block) *Workspace {
 	w := &Workspace{Origin: o, Name: name}
 	p := d.fill(&w.Origin, w, &workspaceSchema, b.Body)
+	d.preparations(w, p)
 	taken := map[string]Range{}
 	d.fromSets(w, taken)
 	w.Gates = append(w.Gates, d.gates(w.block, p.blocks("gate"), taken)...)

@@ -134,7 +134,10 @@ func names[T any](all []T, of func(T) string) []string {
 func (d *decoder) addDefaultSandbox() {
 	byDefault := func(g *Gate) bool { return g.Sandbox == defaultSandbox }
 	used := slices.ContainsFunc(d.cfg.Workspaces, func(w *Workspace) bool { return slices.ContainsFunc(w.Gates, byDefault) }) ||
-		slices.ContainsFunc(d.cfg.GateSets, func(s *GateSet) bool { return slices.ContainsFunc(s.Gates, byDefault) })
+		slices.ContainsFunc(d.cfg.GateSets, func(s *GateSet) bool { return slices.ContainsFunc(s.Gates, byDefault) }) ||
+		slices.ContainsFunc(d.cfg.Workspaces, func(w *Workspace) bool {
+			return slices.ContainsFunc(w.Runs, func(r *run) bool { return r.Sandbox == defaultSandbox })
+		})
 	if !used || d.cfg.Sandbox(defaultSandbox) != nil {
 		return
 	}

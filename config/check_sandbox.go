@@ -25,7 +25,7 @@ func (d *decoder) checkSandbox(s *Sandbox) {
 		for _, f := range []struct {
 			key  string
 			path *string
-		}{{"root", &t.Root}, {"module_cache", &t.ModuleCache}, {"build_cache", &t.BuildCache}} {
+		}{{"root", &t.Root}, {"module_cache", &t.ModuleCache}, {"build_cache", &t.BuildCache}, {"packages", &t.Packages}} {
 			if p, ok := d.directory(&t.Origin, f.key, *f.path); ok {
 				*f.path = p
 				d.mayShow(&t.Origin, f.key, p)

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -105,35 +104,6 @@ func (d *decoder) checkPaths(w *Workspace) {
 // binds reports whether every result must pass the gate.
 func (g *Gate) binds() bool {
 	return !g.Optional && !g.Has("when") && len(g.Paths) == 0 && g.OnFail != "warn"
-}
-
-// checkProvision keeps what is copied into trees inside the root.
-func (d *decoder) checkProvision(w *Workspace) {
-	for i, p := range w.Provision {
-		where := w.element("provision.copy", i)
-		switch {
-		case !filepath.IsLocal(p) || climbs(p) || clean(p) != p || filepath.Clean(p) == ".":
-			d.rep.at(where, problem{code: codeOutside, summary: fmt.Sprintf("%s is not a path inside the root", quoted(p)), hint: "write it relative to the root, without .."})
-			continue
-		case strings.ContainsAny(p, "*?"):
-			d.rep.at(where, problem{code: codeGlob, summary: fmt.Sprintf("%s: provision takes paths, not globs", quoted(p)), hint: "name each file or directory"})
-			continue
-		case slices.Contains(strings.Split(filepath.Clean(p), "/"), ".git"):
-			d.rep.at(where, problem{code: codeExposed, summary: fmt.Sprintf("%s is git's own", quoted(p)), hint: "leave it out; trees have their own git directory"})
-			continue
-		}
-		w.Provision[i] = filepath.Clean(p)
-		full := filepath.Join(w.Root, p)
-		real, err := filepath.EvalSymlinks(full)
-		switch {
-		case os.IsNotExist(err):
-			d.rep.warn(where, problem{code: codePathMissing, summary: fmt.Sprintf("%s is not there yet; an attempt needs it", quoted(p)), hint: "create it before the first run"})
-		case err != nil:
-			d.rep.at(where, problem{code: codePathMissing, summary: fmt.Sprintf("%s cannot be looked at: %s", quoted(p), cause(err))})
-		case !within(real, w.Root):
-			d.rep.at(where, problem{code: codeOutside, summary: fmt.Sprintf("%s leads through a symlink out of the root, to %s", quoted(p), quoted(real)), hint: "copy the file into the root"})
-		}
-	}
 }
 
 // checkRoots refuses two workspaces on one directory, and reports each pair once.

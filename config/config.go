@@ -96,10 +96,11 @@ type Sandbox struct {
 // Toolchain is a `toolchain` block of a sandbox. Empty paths are found by the policy compiler.
 type Toolchain struct {
 	Origin
-	Name        string // "go"
+	Name        string // "go", "node", "python" or "rust"
 	Root        string `key:"root"`
 	ModuleCache string `key:"module_cache"`
 	BuildCache  string `key:"build_cache"`
+	Packages    string `key:"packages"`
 }
 
 // Credential is a `credential` block of a sandbox: where a secret is, never the secret.
@@ -154,17 +155,37 @@ type Permission struct {
 type Workspace struct {
 	Origin
 	Name        string
-	Root        string        `key:"root"` // absolute, no symlink in it
-	Base        string        `key:"base"`
-	Bases       []string      `key:"bases"`     // always admits Base
-	Executors   []string      `key:"executors"` // names of Config.Executors
-	GateSets    []string      `key:"gates"`     // names of Config.GateSets
-	Write       []string      `key:"paths.write"`
-	Forbid      []string      `key:"paths.forbid"`
-	Provision   []string      `key:"provision.copy"` // slash-separated, relative to Root
+	Root        string   `key:"root"` // absolute, no symlink in it
+	Base        string   `key:"base"`
+	Bases       []string `key:"bases"`     // always admits Base
+	Executors   []string `key:"executors"` // names of Config.Executors
+	GateSets    []string `key:"gates"`     // names of Config.GateSets
+	Write       []string `key:"paths.write"`
+	Forbid      []string `key:"paths.forbid"`
+	Provision   []string `key:"provision.copy"` // slash-separated, relative to Root
+	Link        []string `key:"provision.link"` // likewise
+	Ports       int64    `key:"provision.ports"`
+	Runs        []*run   // in the order in which they run
+	Caches      []*cache
 	Wall        time.Duration `key:"budget.wall"`
 	MaxParallel int64         `key:"max_parallel"` // 0: the daemon's limit
 	Gates       []*Gate       // those of its sets, then its own
+}
+
+// run is a `run` block of a workspace's provision: a command that prepares a tree.
+type run struct {
+	Origin
+	Name    string
+	Command []string      `key:"command"`
+	Sandbox string        `key:"sandbox"`
+	Timeout time.Duration `key:"timeout"`
+}
+
+// cache is a `cache` block of a workspace.
+type cache struct {
+	Origin
+	Name     string
+	Variable string `key:"variable"`
 }
 
 // GateSet is a `gates` block.

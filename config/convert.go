@@ -40,7 +40,7 @@ func (k *key) read(v cty.Value) (any, problem) {
 		return k.readDuration(v, marked)
 	case size:
 		return k.readSize(v, marked)
-	case texts, idents:
+	case texts, idents, argv:
 		return k.readList(v, marked)
 	case table:
 		return k.readTable(v, marked)
@@ -181,7 +181,7 @@ func (k *key) readList(v cty.Value, marked bool) (any, problem) {
 			return nil, p
 		}
 		s, _ := got.(string) // readText gives a string
-		if slices.Contains(out, s) {
+		if k.kind != argv && slices.Contains(out, s) {
 			return nil, problem{code: codeValue, summary: fmt.Sprintf("names %s twice", show(s, marked)), hint: "keep one", element: len(out) + 1}
 		}
 		if out = append(out, s); k.max > 0 && int64(len(out)) > k.max {
@@ -244,7 +244,7 @@ func (k *key) sample() string {
 		return `"10m"`
 	case size:
 		return `"64MiB"`
-	case texts, idents:
+	case texts, idents, argv:
 		return `["..."]`
 	case table:
 		return `{ NAME = "value" }`

@@ -45,7 +45,7 @@ func (c *Config) members() []member {
 		place := []string{"sandbox", s.Name}
 		all = append(all, member{place, &s.Origin, &sandboxSchema, s, nil, 0})
 		for _, t := range s.Toolchains {
-			all = append(all, member{slices.Concat(place, []string{"toolchain", t.Name}), &t.Origin, sandboxSchema.block("toolchain"), t, nil, 0})
+			all = append(all, member{slices.Concat(place, []string{"toolchain", t.Name}), &t.Origin, &toolchainSchema, t, nil, 0})
 		}
 		for _, k := range s.Credentials {
 			all = append(all, member{slices.Concat(place, []string{"credential", k.Name}), &k.Origin, &credentialSchema, k, nil, 0})
@@ -67,6 +67,14 @@ func (c *Config) members() []member {
 	for _, w := range c.Workspaces {
 		place := []string{"workspace", w.Name}
 		all = append(all, member{place, &w.Origin, &workspaceSchema, w, nil, 0})
+		for i, r := range w.Runs {
+			at := slices.Concat(place, []string{"provision", "run", r.Name})
+			all = append(all, member{place: at, origin: &r.Origin, schema: &runSchema, dst: r, rank: i + 1})
+		}
+		for _, k := range w.Caches {
+			at := slices.Concat(place, []string{"cache", k.Name})
+			all = append(all, member{place: at, origin: &k.Origin, schema: &cacheSchema, dst: k})
+		}
 		for _, g := range w.Gates {
 			all = append(all, member{slices.Concat(place, []string{"gate", g.Name}), &g.Origin, &gateSchema, g, g.Config, 0})
 		}

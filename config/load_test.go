@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -281,7 +282,20 @@ workspace "api" {
     forbid = ["**/*.pem"]
   }
   provision {
-    copy = [".env.test"]
+    copy  = [".env.test"]
+    link  = ["vendor/modules"]
+    ports = 3
+    run "deps" {
+      command = ["npm", "ci", "-x", "-x"]
+      sandbox = "box"
+      timeout = "5m"
+    }
+    run "more" {
+      command = ["true"]
+    }
+  }
+  cache "npm" {
+    variable = "npm_config_cache"
   }
   budget {
     wall = "10m"
@@ -342,21 +356,23 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 "output":"64KiB","processes":64,"tmp":"1GiB","wall":"2d"},
 "network":{"allow":["api.example.com","*.example.org:8443"],"mode":"proxy","private_addresses":true},
 "on_shortfall":"degrade","syscalls":{"allow":["ptrace","process_vm_readv"]},
-"toolchain":{"go":{"build_cache":"","module_cache":"","root":"HOME/src"}}},
+"toolchain":{"go":{"build_cache":"","module_cache":"","packages":"","root":"HOME/src"}}},
 "default":{"accept_unsandboxed":false,"backend":"auto","env":{"pass":[],"set":{}},
 "filesystem":{"protect":[],"read":[],"sensitive":"flag","write":[]},"floor":"","git":{"import":"pack"},
 "level":"LEVEL","limits":{"cpu_time":"0s","cpus":0,"disk":"0B","file_size":"2GiB","memory":"0B","open_files":4096,
 "output":"64MiB","processes":512,"tmp":"512MiB","wall":"30m"},
 "network":{"allow":[],"mode":"none","private_addresses":false},"on_shortfall":"refuse","syscalls":{"allow":[]}}},
 "version":1,
-"workspace":{"api":{"base":"main","bases":["main","feature/*"],"budget":{"wall":"10m"},"executors":["go"],
+"workspace":{"api":{"base":"main","bases":["main","feature/*"],"budget":{"wall":"10m"},"cache":{"npm":{"variable":"npm_config_cache"}},"executors":["go"],
 "gate":{"paths":{"config":{},"deadline":"1d","default":"fail","hold":"","needs":[],"on_error":"closed","on_fail":"fail","optional":false,
 "paths":[],"retries":0,"sandbox":"default","timeout":"0s","validator":"paths","when":""},
 "review":{"config":{},"deadline":"30d","default":"pass","hold":"A person looks.","needs":[],"on_error":"closed","on_fail":"fail","optional":true,
 "paths":[],"retries":0,"sandbox":"","timeout":"0s","validator":"","when":"diff.lines > local.lines || touches(diff, \"go.mod\") with local.lines = 500"},
 "tests":{"config":{"run":["go","test","./..."]},"deadline":"1d","default":"fail","hold":"","needs":["paths"],"on_error":"hold","on_fail":"hold","optional":false,
 "paths":["**/*.go"],"retries":2,"sandbox":"box","timeout":"5m","validator":"command","when":""}},
-"gates":[],"max_parallel":1,"paths":{"forbid":["**/*.pem"],"write":["src/**"]},"provision":{"copy":[".env.test"]},"root":"HOME/src/api"}}}`)
+"gates":[],"max_parallel":1,"paths":{"forbid":["**/*.pem"],"write":["src/**"]},"provision":{"copy":[".env.test"],"link":["vendor/modules"],"ports":3,"run":{
+"deps":{"command":["npm","ci","-x","-x"],"order":1,"sandbox":"box","timeout":"5m"},
+"more":{"command":["true"],"order":2,"sandbox":"default","timeout":"10m"}}},"root":"HOME/src/api"}}}`)
 	if got != want {
 		t.Errorf("effective configuration:\ngot  %s\nwant %s", got, want)
 	}
@@ -433,5 +449,15 @@ func TestALoadDoesNotKeepWhatItWasGiven(t *testing.T) {
 	one.Workspaces[0].Write[0] = "changed"
 	if two.Workspaces[0].Write[0] != "**" || w.good(minimal).Workspaces[0].Write[0] != "**" {
 		t.Error("two loads share a slice")
+	}
+}
+
+func TestALinkInALinkIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.write("home/src/api/deep/er/x", "")
+	text := strings.Replace(minimal, "executors = [\"go\"]", "executors = [\"go\"]\n  provision {\n    link = [\"deep/er\", \"deep\"]\n  }", 1)
+	_, diags := w.load(text)
+	if got := brief(diags); !slices.Equal(got, []string{"invalid_value 15:24"}) {
+		t.Errorf("got %q in\n%s", got, text)
 	}
 }

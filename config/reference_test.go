@@ -66,14 +66,14 @@ var bound = []struct {
 	value  any
 }{
 	{&daemonSchema, &Daemon{}}, {&pluginSchema, &Plugin{}}, {&sandboxSchema, &Sandbox{}},
-	{sandboxSchema.block("toolchain"), &Toolchain{}}, {&executorSchema, &Executor{}}, {&permissionSchema, &Permission{}},
+	{&toolchainSchema, &Toolchain{}}, {&runSchema, &run{}}, {&cacheSchema, &cache{}}, {&executorSchema, &Executor{}}, {&permissionSchema, &Permission{}},
 	{&credentialSchema, &Credential{}}, {&workspaceSchema, &Workspace{}}, {&gateSchema, &Gate{}}, {&variableSchema, &Variable{}},
 }
 
 func TestEveryKeyHasAFieldAndEveryFieldAKey(t *testing.T) {
 	kinds := map[kind]string{
 		text: "string", ident: "string", path: "string", number: "int64", boolean: "bool", duration: "time.Duration",
-		size: "int64", texts: "[]string", idents: "[]string", table: "map[string]string", condition: "*config.Condition",
+		size: "int64", texts: "[]string", argv: "[]string", idents: "[]string", table: "map[string]string", condition: "*config.Condition",
 	}
 	for _, b := range bound {
 		fields := tagged(b.value)

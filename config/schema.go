@@ -20,6 +20,7 @@ const (
 	size      kind = "size"
 	texts     kind = "list of strings"
 	idents    kind = "list of names"
+	argv      kind = "list of words"
 	table     kind = "map of strings"
 	condition kind = "condition"
 	anything  kind = "any value"

@@ -96,11 +96,7 @@ var sandboxSchema = block{
 			doc: "How the sandbox is built; `auto` takes the strongest that this machine has. `landlock` gives at most level `guarded`. `seatbelt` and `external` are not supported yet."},
 	},
 	blocks: []block{
-		{name: "toolchain", label: "name", many: true, doc: "A preset of read-only paths and variables. `go`: Go root, module cache and build cache, offline.", keys: []key{
-			{name: "root", kind: path, doc: "Go root. Default: where the first go command in PATH belongs."},
-			{name: "module_cache", kind: path, doc: "Module cache, mounted read-only. Default: GOMODCACHE, else `~/go/pkg/mod`."},
-			{name: "build_cache", kind: path, doc: "Build cache, mounted with a throw-away layer. Default: GOCACHE, else `~/.cache/go-build`."},
-		}},
+		toolchainSchema,
 		filesystemSchema,
 		{name: "git", doc: "What becomes of commits that an executor makes in its worktree.", keys: []key{
 			{name: "import", kind: text, def: `"pack"`, enum: []string{"pack", "none"}, doc: "`pack` checks them and keeps them beside the result, under a ref of their own; `none` leaves them behind."},
@@ -216,9 +212,8 @@ var workspaceSchema = block{
 			{name: "write", kind: texts, def: `["**"]`, doc: "Globs; a changed path must match one."},
 			{name: "forbid", kind: texts, def: "[]", doc: "Globs; a changed path must match none."},
 		}},
-		{name: "provision", doc: "Files of the root that git does not know.", keys: []key{
-			{name: "copy", kind: texts, def: "[]", doc: "Paths relative to the root, copied into every tree and never part of a result."},
-		}},
+		provisionSchema,
+		cacheSchema,
 		{name: "budget", doc: "Upper bounds of one attempt.", keys: []key{
 			{name: "wall", kind: duration, def: `"1h"`, min: second, max: 7 * day, doc: "Time of one attempt, gates included."},
 			{name: "tokens", kind: number, doc: "Model tokens.", soon: "leave it out; use wall"},

@@ -148,9 +148,15 @@ workspace "api" {
     forbid = concat([".github/**"], local.secrets)
   }
 
-  # Files that git does not know but tests need. They never become part of a result.
+  # What trees get besides their commit, for executors and gates. It never becomes part of a result.
   provision {
-    copy = [".env.test"]
+    copy = [".env.test"] # files that git does not know
+    # link  = ["node_modules"] # directories of the root, shown read-only
+    # ports = 2                # in DRAWSPAN_PORT_1 and DRAWSPAN_PORT_2
+    # run "deps" {             # a command that prepares each tree
+    #   command = ["npm", "ci", "--offline", "--ignore-scripts"]
+    #   sandbox = "offline"
+    # }
   }
 
   budget {

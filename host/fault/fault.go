@@ -55,6 +55,7 @@ const (
 	ProgramNotLocked    Code = "program_not_locked"
 	ProgramChanged      Code = "program_changed"
 	ProgramRefused      Code = "program_refused"
+	ProvisionFailed     Code = "provision_failed"
 	ArtifactCorrupt     Code = "artifact_corrupt"
 	AuditFailed         Code = "audit_failed"
 	NoSpace             Code = "no_space"
@@ -125,6 +126,7 @@ var table = map[Code]row{
 	ProgramNotLocked:    {http.StatusUnprocessableEntity, ExitConfig},
 	ProgramChanged:      {http.StatusUnprocessableEntity, ExitConfig},
 	ProgramRefused:      {http.StatusUnprocessableEntity, ExitConfig},
+	ProvisionFailed:     {http.StatusUnprocessableEntity, ExitExecutorFailed},
 	ArtifactCorrupt:     {http.StatusInternalServerError, ExitAuditFailed},
 	AuditFailed:         {http.StatusInternalServerError, ExitAuditFailed},
 	NoSpace:             {http.StatusInsufficientStorage, ExitInternal},

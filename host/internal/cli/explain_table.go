@@ -79,6 +79,8 @@ var explanations = map[fault.Code]explanation{
 		"If you updated it, lock it again. If not, find out who changed it, and switch its own updates off.", "drawspan plugin lock"},
 	fault.ProgramRefused: {"A program was found where others than you decide what it is, or where a sandbox must not look.",
 		"Install it where only you or root can write, outside of every workspace, or name another place.", "drawspan executor ls"},
+	fault.ProvisionFailed: {"A command that prepares a tree failed, so nothing was started in it.",
+		"The message has the end of its output; correct the command or what it needs.", "drawspan artifact get ATTEMPT provision/NAME/stderr.log"},
 	fault.ArtifactCorrupt: {"Stored bytes do not have the digest that was recorded, so they were not sent.",
 		"Verify the record, and restore the file from a backup.", "drawspan audit verify --artifacts"},
 	fault.AuditFailed: {"The record does not verify: something in it was changed or lost.",

@@ -27,6 +27,7 @@ func (s *shell) host() policy.Host {
 	return policy.Host{
 		Home: s.io.Home, Path: env("PATH"), GoRoot: env("GOROOT"), GoPath: env("GOPATH"), GoModCache: env("GOMODCACHE"),
 		GoCache: env("GOCACHE"), CacheHome: env("XDG_CACHE_HOME"),
+		NpmCache: env("npm_config_cache"), CargoHome: env("CARGO_HOME"), RustupHome: env("RUSTUP_HOME"),
 	}
 }
 

@@ -218,7 +218,7 @@ func (d *Daemon) openDispatch(ctx context.Context, l *loaded) error {
 		Record: record, Plugins: dispatch.Validators(plugins), Artifacts: artifacts, Actor: daemonActor(), Version: d.opt.Version, Now: time.Now, Log: d.log.Named("gates"),
 	})
 	d.dispatch = dispatch.New(dispatch.Options{
-		Record: record, Trees: d.trees, Plugins: plugins, Artifacts: artifacts, Journals: d.journals, Panel: d.panel,
+		Record: record, Trees: d.trees, Plugins: plugins, Provision: d.provisionPort(), Artifacts: artifacts, Journals: d.journals, Panel: d.panel,
 		Policy: l.policy, Version: d.opt.Version, Now: time.Now, Wake: d.bus.Wake, Log: d.log.Named("dispatch"),
 		ShutdownGrace: l.cfg.Daemon.ShutdownGrace,
 	})

@@ -71,7 +71,7 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 	if launch.Secrets, err = p.vault.open(l.Policy); err != nil {
 		return nil, err
 	}
-	launch.Env = p.vault.pass(l.Policy)
+	launch.Env, launch.Binds = slices.Concat(p.vault.pass(l.Policy), l.Env), bindsOf(l.Binds)
 	out, err := p.ways(ctx, l)
 	if err != nil {
 		return nil, err

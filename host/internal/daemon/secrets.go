@@ -257,6 +257,11 @@ func (v *vault) environment(p *work.Policy) []string {
 			}
 		}
 	}
+	for _, w := range p.Workspaces {
+		for _, r := range w.Provision.Runs {
+			take(r.Sandbox)
+		}
+	}
 	for _, e := range p.Executors {
 		take(e.Sandbox)
 		if g := e.Gateway; g != nil && g.Credential != nil {

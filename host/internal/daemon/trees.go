@@ -87,7 +87,7 @@ func (p *treesPort) Create(ctx context.Context, ws *work.Workspace, ask dispatch
 		return nil, err
 	}
 	t, err := r.Create(ctx, worktree.CreateRequest{
-		AttemptID: ask.AttemptID, Start: ask.Start, Branch: branchOf(ask), Provision: ws.Provision,
+		AttemptID: ask.AttemptID, Start: ask.Start, Branch: branchOf(ask), Provision: provisionOf(ws),
 	})
 	if err != nil {
 		if fault.Is(err, fault.WorkspaceUnusable) {
@@ -106,6 +106,10 @@ func branchOf(r dispatch.TreeRequest) worktree.Ref {
 		return worktree.Ref{}
 	}
 	return worktree.Ref{Name: heads + name, Commit: r.BaseCommit}
+}
+
+func provisionOf(ws *work.Workspace) worktree.Provision {
+	return worktree.Provision{Copy: ws.Provision.Copy, Link: ws.Provision.Link, Commands: len(ws.Provision.Runs) > 0}
 }
 
 // Sealed is the attempt's own tree where it is still there, else a fresh one of the kept commit. With no
@@ -127,7 +131,7 @@ func (p *treesPort) Sealed(ctx context.Context, ws *work.Workspace, attemptID, c
 	case commit == "" || !fault.Is(err, fault.NotFound):
 		return nil, err
 	}
-	t, err = r.Checkout(ctx, attemptID, commit, ws.Provision)
+	t, err = r.Checkout(ctx, attemptID, commit, provisionOf(ws))
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/ident"
+	"github.com/drawspan/drawspan/host/internal/provision"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -27,7 +28,9 @@ type drive struct {
 	before  *work.Attempt // the one that this follows up; nil otherwise
 	resumed *work.Resumed
 	tree    Tree
-	git     *Git // the tree's, made for what it is now; nil until it is needed
+	place   provision.Place // what launches over the tree see besides
+	ports   []int           // that no other live attempt has
+	git     *Git            // the tree's, made for what it is now; nil until it is needed
 	journal Journal
 	plugin  Plugin
 	began   time.Time
@@ -92,6 +95,11 @@ func (a *drive) run(ctx context.Context) error {
 		return err
 	}
 	defer a.forget()
+	release, err := a.takePorts()
+	if err != nil {
+		return err
+	}
+	defer release()
 	end := a.execute(ctx, record)
 	if err := a.collect(record, &end); err != nil {
 		return err
@@ -241,13 +249,16 @@ func (a *drive) prepare(ctx context.Context) error {
 	if a.journal, err = a.d.opt.Journals.Create(a.at.ID, a.outputLimit()); err != nil {
 		return fmt.Errorf("make journal: %w", err)
 	}
+	if err := a.provision(ctx, "", a.before == nil); err != nil {
+		return err
+	}
 	if err := a.shadow(ctx); err != nil {
 		return err
 	}
 	dev, ino := a.tree.Identity()
 	a.plugin, err = a.d.opt.Plugins.Start(ctx, Launch{
 		Kind: "executor", Name: a.ex.Plugin, Executor: a.ex.Name, Program: a.ex.Program, Config: a.ex.Config, Policy: a.ex.Sandbox, Tree: a.tree.Path(), Dev: dev, Ino: ino,
-		Git: a.git, AttemptID: a.at.ID, OnViolation: a.violated, OnExceeded: a.exceeded, OnTraffic: a.requested,
+		Git: a.git, Binds: a.place.Binds, Env: a.place.Env, AttemptID: a.at.ID, OnViolation: a.violated, OnExceeded: a.exceeded, OnTraffic: a.requested,
 		Gateway: a.ex.Gateway, OnModelCall: a.called,
 	})
 	if err != nil {

@@ -41,7 +41,11 @@ func (a *drive) judge(ctx, record context.Context, end ending) (ending, error) {
 	if err := a.move(record, work.MoveAttempt{To: work.AttemptValidating, Evidence: a.at.Evidence}, a.d.opt.Panel.Open(subject)...); err != nil {
 		return end, err
 	}
-	if err := a.d.opt.Panel.Evaluate(ctx, subject); err != nil {
+	if err := a.provision(ctx, forGates, false); err == nil {
+		if err := a.d.opt.Panel.Evaluate(ctx, subject); err != nil {
+			return end, err
+		}
+	} else if causeOf(ctx) == nil { // else it was cut off
 		return end, err
 	}
 	if cause := causeOf(ctx); cause != nil {
@@ -155,6 +159,14 @@ func (d *Dispatcher) rejudge(ctx context.Context, step work.Step) (bool, error) 
 		return false, fmt.Errorf("open sealed tree: %w", err)
 	}
 	if standing == gate.Unfinished {
+		release, err := a.takePorts()
+		if err != nil {
+			return false, err
+		}
+		defer release()
+		if err := a.provision(ctx, forGates, false); err != nil {
+			return false, fmt.Errorf("prepare sealed tree: %w", err)
+		}
 		if err := d.opt.Panel.Evaluate(ctx, a.subject()); err != nil {
 			return false, err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/drawspan/drawspan/host/internal/panel"
+	"github.com/drawspan/drawspan/host/internal/provision"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
@@ -18,6 +19,7 @@ type Options struct {
 	Record    Record
 	Trees     Trees
 	Plugins   Plugins
+	Provision provision.Host // nil: workspaces that prepare their trees cannot be worked in
 	Artifacts Artifacts
 	Journals  Journals
 	Panel     *panel.Panel // judges what attempts leave
@@ -36,6 +38,7 @@ type Dispatcher struct {
 	opt    Options
 	policy atomic.Pointer[work.Policy]
 	slots  *slots
+	ports  provision.Ports
 	group  sync.WaitGroup
 
 	tasks   chan func(ctx context.Context) // taken by Run; see start

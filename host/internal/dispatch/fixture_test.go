@@ -20,6 +20,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/dispatch"
 	"github.com/drawspan/drawspan/host/internal/event"
 	"github.com/drawspan/drawspan/host/internal/panel"
+	"github.com/drawspan/drawspan/host/internal/provision"
 	"github.com/drawspan/drawspan/host/internal/store"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
@@ -160,9 +161,11 @@ type scriptedTree struct {
 	id, start string
 }
 
-func (t *scriptedTree) Path() string                { return "/trees/" + t.id }
-func (t *scriptedTree) Identity() (uint64, uint64)  { return 1, 1 }
-func (t *scriptedTree) Reset(context.Context) error { return nil }
+func (t *scriptedTree) Path() string                     { return "/trees/" + t.id }
+func (t *scriptedTree) Identity() (uint64, uint64)       { return 1, 1 }
+func (t *scriptedTree) Reset(context.Context) error      { return nil }
+func (t *scriptedTree) Links() ([]provision.Bind, error) { return nil, nil }
+func (t *scriptedTree) Settle(context.Context) error     { return nil }
 func (t *scriptedTree) Remove(context.Context) error {
 	t.s.mu.Lock()
 	t.s.removed++

@@ -19,6 +19,7 @@ type validators struct{ plugins Plugins }
 func (v validators) Start(ctx context.Context, l panel.Launch) (panel.Plugin, error) {
 	return v.plugins.Start(ctx, Launch{
 		Kind: "validator", Name: l.Name, Config: l.Config, Policy: l.Policy, Tree: l.Head.Path, Dev: l.Head.Dev, Ino: l.Head.Ino, Git: l.Head.Git,
+		Binds: l.Head.Binds, Env: l.Head.Env,
 		Sealed: true, AttemptID: l.AttemptID, OnExceeded: func(x Excess) { l.OnExceeded(validatorExceeded(x)) },
 	})
 }
@@ -72,5 +73,5 @@ func (j judged) Head(ctx context.Context) (panel.Head, error) {
 		return panel.Head{}, err
 	}
 	dev, ino := j.a.tree.Identity()
-	return panel.Head{Path: j.a.tree.Path(), Dev: dev, Ino: ino, Git: j.a.git}, nil
+	return panel.Head{Path: j.a.tree.Path(), Dev: dev, Ino: ino, Git: j.a.git, Binds: j.a.place.Binds, Env: j.a.place.Env}, nil
 }

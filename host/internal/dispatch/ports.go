@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/drawspan/drawspan/host/internal/panel"
+	"github.com/drawspan/drawspan/host/internal/provision"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -59,6 +60,9 @@ type Tree interface {
 	Commits(ctx context.Context, p *work.SandboxPolicy) (*work.Commits, error)
 	Capture(ctx context.Context, c CaptureRequest) (Captured, error)
 	Reset(ctx context.Context) error
+	// Links and Settle are for what prepares the tree; see package provision.
+	Links() ([]provision.Bind, error)
+	Settle(ctx context.Context) error
 	Remove(ctx context.Context) error
 }
 
@@ -99,6 +103,8 @@ type Launch struct {
 	Tree        string
 	Dev, Ino    uint64
 	Git         *Git // nil: the tree has none
+	Binds       []provision.Bind
+	Env         []string
 	Sealed      bool // the tree is judged: a throw-away layer takes all writes
 	AttemptID   string
 	OnViolation func(Violation)

@@ -93,6 +93,7 @@ type Launch struct {
 	AttemptID   string       // for the log
 	Secrets     []sandbox.Secret
 	Program     *Program // what the plugin drives; nil for none
+	Binds       []sandbox.Bind
 	Env         []string // variables for the plugin; those of the protocol cannot be among them
 	OnViolation func(sandbox.Violation)
 	OnExceeded  func(sandbox.Exceeded) // called before the launch is killed for it

@@ -89,7 +89,7 @@ func endOf(f *os.File) {
 }
 
 func (r *confinedRunner) launchWith(ctx context.Context, p *pipes) (Process, error) {
-	binds := []sandbox.Bind{{Host: r.room.path, Inside: r.room.inside, Mode: "rw"}}
+	binds := append([]sandbox.Bind{{Host: r.room.path, Inside: r.room.inside, Mode: "rw"}}, r.launch.Binds...)
 	var search []string
 	if p := r.launch.Program; p != nil {
 		binds, search = append(binds, p.Shown...), p.Search

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 
+	"github.com/drawspan/drawspan/host/internal/provision"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -43,14 +44,12 @@ type Head struct {
 	Path     string
 	Dev, Ino uint64
 	Git      *Git // nil: the tree has none
+	Binds    []provision.Bind
+	Env      []string
 }
 
-// Git is a tree's shadow git directory: where it is, what in it stays read-only, and which object
-// directories it borrows from.
-type Git struct {
-	Dir              string
-	Protect, Objects []string
-}
+// Git is a tree's shadow git directory.
+type Git = provision.Git
 
 // Plugins starts validators in their sandboxes.
 type Plugins interface {

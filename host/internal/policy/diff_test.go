@@ -41,6 +41,10 @@ func TestDiffNamesEveryChangeAndWhatItWidens(t *testing.T) {
 		{"forbid = [", "write = [\"**\", \"a\"]\n    forbid = [", "change " + api + ` paths.write: ["**"] -> ["**","a"]`},
 		{"[\".env\"]", "[\".env\", \"x\"]", "+ change " + api + ` provision.copy: [".env"] -> [".env","x"]`},
 		{"[\".env\"]", "[]", "change " + api + ` provision.copy: [".env"] -> []`},
+		{"[\".env\"]", "[\".env\"]\n    link = [\"node_modules\"]", "+ change " + api + ` provision.link: [] -> ["node_modules"]`},
+		{"[\".env\"]", "[\".env\"]\n    ports = 2", "change " + api + " provision.ports: 0 -> 2"},
+		{"[\".env\"]", "[\".env\"]\n    run \"deps\" {\n      command = [\"npm\", \"ci\"]\n    }", "+ add " + api + ` run "deps"`},
+		{"  provision {", "  cache \"npm\" {\n    variable = \"npm_config_cache\"\n  }\n  provision {", "+ add " + api + ` cache "npm"`},
 		{"  provision {", "  budget {\n    wall = \"2h\"\n  }\n  provision {", "+ change " + api + " budget.wall: 1h -> 2h"},
 		{"  provision {", "  budget {\n    wall = \"2m\"\n  }\n  provision {", "change " + api + " budget.wall: 1h -> 2m"},
 		{"  provision {", "  max_parallel = 1\n  provision {", "change " + api + " max_parallel: 0 -> 1"},
@@ -126,7 +130,7 @@ func TestEveryKeyHasARuleOrCountsAsWidening(t *testing.T) {
 	w := newWorld(t)
 	// What a change of these does is not judged: it always gives something.
 	unruled := []string{
-		"plugin.dir", "toolchain.root", "toolchain.module_cache", "toolchain.build_cache", "sandbox.env.set",
+		"plugin.dir", "toolchain.root", "toolchain.module_cache", "toolchain.build_cache", "toolchain.packages", "run.command", "run.sandbox", "cache.variable", "sandbox.env.set",
 		"credential.from_env", "credential.from_file", "credential.deliver", "credential.variable",
 		"gateway.upstream", "gateway.wire", "gateway.credential.from_env", "gateway.credential.from_file",
 		"executor.plugin", "executor.sandbox", "executor.config", "workspace.root", "workspace.base",
@@ -134,6 +138,8 @@ func TestEveryKeyHasARuleOrCountsAsWidening(t *testing.T) {
 	}
 	cfg := w.load(strings.Replace(text, "\nexecutor \"fmt\"", "\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nsandbox \"x\" {\n  credential \"c\" {\n    from_env = \"C\"\n  }\n}\n"+gatewayText+"gates \"s\" {\n  gate \"a\" {\n    hold = \"x\"\n  }\n}\n"+"executor \"fmt\"", 1))
 	settings := append(cfg.Settings(), withPermission(w, "  permission \"a\" {\n    decision = \"ask\"\n  }\n").Settings()...)
+	prepared := "    run \"deps\" {\n      command = [\"npm\", \"ci\"]\n    }\n  }\n  cache \"npm\" {\n    variable = \"npm_config_cache\"\n  }\n"
+	settings = append(settings, w.load(strings.Replace(text, "[\".env\"]\n  }\n", "[\".env\"]\n"+prepared, 1)).Settings()...)
 	seen := map[string]bool{}
 	for _, s := range settings {
 		name := kindOf(s.Block) + "." + s.Key

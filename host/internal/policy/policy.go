@@ -19,6 +19,9 @@ type Host struct {
 	GoModCache string // GOMODCACHE, or ""
 	GoCache    string // GOCACHE, or ""
 	CacheHome  string // XDG_CACHE_HOME, or ""
+	NpmCache   string // npm_config_cache, or ""
+	CargoHome  string // CARGO_HOME, or ""
+	RustupHome string // RUSTUP_HOME, or ""
 	Socket     string // where the daemon listens, or "" for the state directory
 }
 
@@ -95,7 +98,7 @@ func (c *compiler) of(name string) *work.SandboxPolicy {
 func (c *compiler) workspace(w *config.Workspace) *work.Workspace {
 	out := &work.Workspace{
 		Name: w.Name, Root: w.Root, Base: w.Base, Bases: slices.Clone(w.Bases), Executors: slices.Clone(w.Executors),
-		Provision: slices.Clone(w.Provision), Wall: w.Wall, Parallel: int(w.MaxParallel), Declared: w.Declared(),
+		Provision: c.provision(w), Wall: w.Wall, Parallel: int(w.MaxParallel), Declared: w.Declared(),
 		Paths: work.PathRules{Write: slices.Clone(w.Write), Forbid: slices.Clone(w.Forbid)},
 	}
 	if !slices.Contains(out.Bases, out.Base) {

@@ -166,7 +166,7 @@ func TestCompileCarriesEverythingOver(t *testing.T) {
 	wantWS := &work.Workspace{
 		Name: "api", Root: filepath.Join(w.home, "src/api"), Base: "main", Bases: []string{"feature/*", "main"}, Executors: []string{"fmt"},
 		Paths:     work.PathRules{Write: []string{"**"}, Forbid: []string{"*.pem", ".github/**"}},
-		Provision: []string{".env"}, Wall: time.Hour, Declared: "drawspan.hcl:30",
+		Provision: work.Provision{Copy: []string{".env"}, Link: []string{}}, Wall: time.Hour, Declared: "drawspan.hcl:30",
 	}
 	if !reflect.DeepEqual(ws, wantWS) {
 		t.Errorf("workspace:\ngot  %+v\nwant %+v", ws, wantWS)

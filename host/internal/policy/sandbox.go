@@ -24,7 +24,7 @@ func (c *compiler) sandbox(s *config.Sandbox) *work.SandboxPolicy {
 		Memory: s.Memory, Disk: s.Disk, CPUs: int(s.CPUs), CPUTime: s.CPUTime, Wall: s.Wall, Declared: s.Declared(),
 	}
 	for _, t := range s.Toolchains {
-		if tc, ok := c.toolchain(t); ok {
+		if tc, ok := c.toolchain(t, s); ok {
 			out.Toolchains = append(out.Toolchains, tc)
 		}
 	}
@@ -150,6 +150,9 @@ func Widenings(p *work.Policy) []work.Widening {
 	for _, w := range p.Workspaces {
 		for _, g := range w.Gates {
 			collect(g.Sandbox)
+		}
+		for _, r := range w.Provision.Runs {
+			collect(r.Sandbox)
 		}
 	}
 	slices.SortFunc(out, func(a, b work.Widening) int {

@@ -9,8 +9,22 @@ import (
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
-// toolchain resolves a preset to this machine's paths. "go" is the only one.
-func (c *compiler) toolchain(t *config.Toolchain) (work.Toolchain, bool) {
+// toolchain resolves a preset to this machine's paths. Those other than Go are told to stay offline where
+// the sandbox has no network; Go always is.
+func (c *compiler) toolchain(t *config.Toolchain, s *config.Sandbox) (work.Toolchain, bool) {
+	offline := s.Network == work.NetworkNone
+	switch t.Name {
+	case "node":
+		return c.node(t, offline)
+	case "python":
+		return c.python(t, offline)
+	case "rust":
+		return c.rust(t, offline)
+	}
+	return c.golang(t)
+}
+
+func (c *compiler) golang(t *config.Toolchain) (work.Toolchain, bool) {
 	root, ok := c.goRoot(t)
 	if !ok {
 		return work.Toolchain{}, false

@@ -31,11 +31,35 @@ type Workspace struct {
 	Bases     []string // globs over ref names that run.open may choose from; always includes Base
 	Executors []string // names; the only ones that may run here
 	Paths     PathRules
-	Provision []string // repository-relative paths copied from the root into each tree, never kept
+	Provision Provision
 	Wall      time.Duration
 	Parallel  int // live attempts in this workspace at once; 0 = the daemon's limit
 	Gates     []GateRule
 	Declared  string // file:line of the block
+}
+
+// Provision is what a tree gets besides the files of its commit. Nothing of it is ever kept.
+type Provision struct {
+	Copy   []string // files of the root, by paths relative to it
+	Link   []string // directories of the root that are shown read-only in their place
+	Runs   []ProvisionRun
+	Ports  int // how many, each in a variable
+	Caches []Cache
+}
+
+// ProvisionRun is a command that prepares a tree.
+type ProvisionRun struct {
+	Name     string
+	Argv     []string
+	Sandbox  *SandboxPolicy
+	Timeout  time.Duration
+	Declared string
+}
+
+// Cache is a directory of a workspace's that outlives attempts.
+type Cache struct {
+	Name     string
+	Variable string // says inside where it is
 }
 
 // ExecutorDecl is one `executor` block.
@@ -163,7 +187,7 @@ type Widening struct {
 
 // Toolchain is one `toolchain` preset inside a sandbox, resolved to paths and variables.
 type Toolchain struct {
-	Name string   // "go"
+	Name string   // "go", "node", "python" or "rust"
 	Read []string // mounted read-only and executable
 	// Overlay paths are mounted read-only with a throw-away writable layer on top: caches that a
 	// tool insists on writing to.

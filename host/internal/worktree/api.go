@@ -31,9 +31,24 @@ type Ref struct {
 // CreateRequest asks for an attempt's tree.
 type CreateRequest struct {
 	AttemptID string
-	Start     string   // full commit id, as Resolve or Capture gave it
-	Branch    Ref      // the branch that the work is based on, for the executor to find; empty: none
-	Provision []string // repository-relative files of the operator's root to copy in; never part of a result
+	Start     string // full commit id, as Resolve or Capture gave it
+	Branch    Ref    // the branch that the work is based on, for the executor to find; empty: none
+	Provision Provision
+}
+
+// Provision is what a tree gets besides the files of its commit. Nothing of it is ever part of a result.
+type Provision struct {
+	Copy []string // files of the operator's root, by repository-relative paths
+	Link []string // directories of it, likewise, that launches over the tree see at the same place
+	// Commands says that the caller runs some in the tree before anybody works there, and then calls
+	// Settle. What is in the tree until then is nobody's work.
+	Commands bool
+}
+
+// Linked is a directory of the operator's root and its place in a tree.
+type Linked struct {
+	Host, Inside string
+	Dev, Ino     uint64 // of the directory when it was looked at
 }
 
 // CaptureRequest asks for the state of a tree to be kept.

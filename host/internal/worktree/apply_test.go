@@ -154,7 +154,7 @@ func TestRestoreWritesAKeptCommitToANewDirectory(t *testing.T) {
 func TestCheckoutMakesASealedTreeOfAKeptCommit(t *testing.T) {
 	b := provisioned(t, nil)
 	c := b.attempt(t)
-	tree, err := b.w.Checkout(t.Context(), "val_1", c.Commit, []string{".env"})
+	tree, err := b.w.Checkout(t.Context(), "val_1", c.Commit, Provision{Copy: []string{".env"}})
 	if err != nil {
 		t.Fatalf("Checkout: %v", err)
 	}

@@ -86,6 +86,9 @@ func (c *capture) run(ctx context.Context) error {
 // clean takes out of the tree what may not be in the commit.
 func (c *capture) clean(ctx context.Context) error {
 	t := c.t
+	if err := t.undo(ctx, c.root); err != nil {
+		return err
+	}
 	err := t.dropPointer(c.root)
 	if err == nil {
 		err = t.dropGitDir()
@@ -99,7 +102,7 @@ func (c *capture) clean(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(t.home, refusedName), 0o700); err != nil {
 		return fmt.Errorf("make directory for refused files: %w", err)
 	}
-	withheld := slices.Concat(t.rec.Provision, c.req.Withhold)
+	withheld := slices.Concat(t.rec.apart(), c.req.Withhold)
 	slices.Sort(withheld)
 	withheld = slices.Compact(withheld)
 	c.walk = &walk{

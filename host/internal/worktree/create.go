@@ -45,7 +45,7 @@ func (w *Workspace) Create(ctx context.Context, r CreateRequest) (*Tree, error) 
 }
 
 // Checkout makes a fresh tree of a kept commit, to be judged again. It cannot be captured.
-func (w *Workspace) Checkout(ctx context.Context, id, commit string, provision []string) (*Tree, error) {
+func (w *Workspace) Checkout(ctx context.Context, id, commit string, provision Provision) (*Tree, error) {
 	return w.create(ctx, CreateRequest{AttemptID: id, Start: commit, Provision: provision}, true)
 }
 
@@ -56,7 +56,7 @@ func (w *Workspace) create(ctx context.Context, r CreateRequest, sealed bool) (*
 	if !fullHex(r.Start) {
 		return nil, fault.New(fault.InvalidRequest, "%q is not a full commit id", r.Start)
 	}
-	for _, p := range r.Provision {
+	for _, p := range slices.Concat(r.Provision.Copy, r.Provision.Link) {
 		if err := checkPath(p); err != nil {
 			return nil, err
 		}
@@ -72,7 +72,8 @@ func (w *Workspace) create(ctx context.Context, r CreateRequest, sealed bool) (*
 	}
 	t := &Tree{w: w, home: home, rec: record{
 		Version: recordVersion, Attempt: r.AttemptID, Workspace: w.name, Root: w.root, Mirror: filepath.Base(w.mirror.dir),
-		Start: r.Start, Branch: r.Branch, Provision: slices.Clone(r.Provision), Sealed: sealed,
+		Start: r.Start, Branch: r.Branch, Provision: slices.Clone(r.Provision.Copy),
+		Links: slices.Clone(r.Provision.Link), Unsettled: r.Provision.Commands && !sealed, Sealed: sealed,
 	}}
 	if sealed {
 		t.rec.Kept = r.Start
@@ -112,6 +113,14 @@ func (t *Tree) fill(ctx context.Context) error {
 	if err := t.rec.write(t.home); err != nil {
 		return err
 	}
+	if err := t.populate(ctx); err != nil {
+		return err
+	}
+	return t.provision(ctx)
+}
+
+// populate writes the files of the start into an empty tree, with a new index.
+func (t *Tree) populate(ctx context.Context) error {
 	_, err := t.w.trees.git.run(ctx, call{
 		repo: t.w.mirror.repo, work: t.Path(), index: t.index(),
 		args: []string{"read-tree", "-m", "-u", "--no-recurse-submodules", t.rec.Start},
@@ -119,10 +128,7 @@ func (t *Tree) fill(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write the files of %s: %w", t.rec.Start, err)
 	}
-	if err := settle(t.index()); err != nil {
-		return err
-	}
-	return t.provision(ctx)
+	return settle(t.index())
 }
 
 // settle dates an index after the files it describes, to the second. Git otherwise reads every file

@@ -208,7 +208,7 @@ func (i *importing) connected(ctx context.Context) error {
 
 // untouched refuses commits that carry what was provisioned or is withheld, under its path or another.
 func (i *importing) untouched(ctx context.Context) error {
-	paths := slices.Concat(i.t.rec.Provision, i.r.Withhold)
+	paths := slices.Concat(i.t.rec.apart(), i.r.Withhold)
 	if len(paths) == 0 {
 		return nil
 	}

@@ -144,7 +144,7 @@ func resolve(t testing.TB, w *Workspace, ref string) string {
 
 func create(t testing.TB, w *Workspace, id, start string, provision ...string) *Tree {
 	t.Helper()
-	tree, err := w.Create(t.Context(), CreateRequest{AttemptID: id, Start: start, Provision: provision})
+	tree, err := w.Create(t.Context(), CreateRequest{AttemptID: id, Start: start, Provision: Provision{Copy: provision}})
 	if err != nil {
 		t.Fatalf("Create(%s): %v", id, err)
 	}

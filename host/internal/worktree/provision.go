@@ -23,10 +23,11 @@ const (
 	maxProvisionBytes = 64 << 20
 )
 
-// provision copies the declared files of the operator's root into the tree. They are not the
-// repository's: one that is tracked would hide a change or lose it, so it is refused.
+// provision copies the declared files of the operator's root into the tree, and makes the places of
+// linked directories. They are not the repository's: one that is tracked would hide a change or lose it, so
+// it is refused.
 func (t *Tree) provision(ctx context.Context) error {
-	if len(t.rec.Provision) == 0 {
+	if len(t.rec.Provision) == 0 && len(t.rec.Links) == 0 {
 		return nil
 	}
 	if len(t.rec.Provision) > maxProvision {
@@ -53,7 +54,7 @@ func (t *Tree) provision(ctx context.Context) error {
 		}
 		room -= n
 	}
-	return nil
+	return t.makePlaces(tree)
 }
 
 func (t *Tree) copyIn(root, tree int, rel string, room int64) (int64, error) {

@@ -155,7 +155,7 @@ func TestWhatCannotBeProvisionedIsRefusedWithItsReason(t *testing.T) {
 		"missing": "does not exist", "link": "symbolic link", "linkdir/x": "symbolic link", "pipe": "plain file",
 		"dir": "plain file", "big": "64 MiB", "tracked": "tracked by the repository", "dir/file": "tracked by the repository",
 	} {
-		_, err := w.Create(t.Context(), CreateRequest{AttemptID: "att_1", Start: base, Provision: []string{path}})
+		_, err := w.Create(t.Context(), CreateRequest{AttemptID: "att_1", Start: base, Provision: Provision{Copy: []string{path}}})
 		f := fault.From(err)
 		if f.Code != fault.WorkspaceUnusable || !strings.Contains(f.Message, says) {
 			t.Errorf("%s: got %v, want %q", path, err, says)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/drawspan/drawspan/host/internal/work"
 )
@@ -33,6 +34,9 @@ type record struct {
 	Start     string   `json:"start"`
 	Branch    Ref      `json:"branch,omitzero"`
 	Provision []string `json:"provision,omitempty"`
+	Links     []string `json:"links,omitempty"`
+	Made      []string `json:"made,omitempty"`      // by commands that prepared the tree
+	Unsettled bool     `json:"unsettled,omitempty"` // such commands are to come, or were cut off
 	Dev       uint64   `json:"dev"`
 	Ino       uint64   `json:"ino"`
 	Sealed    bool     `json:"sealed,omitempty"`
@@ -42,6 +46,9 @@ type record struct {
 }
 
 const recordVersion = 1
+
+// apart are the paths that are never part of a result.
+func (r record) apart() []string { return slices.Concat(r.Provision, r.Links, r.Made) }
 
 func readRecord(home string) (record, error) {
 	var r record

@@ -125,7 +125,7 @@ func (t *Tree) writeShadow(dir, objects string) error {
 	}
 	for _, f := range [][2]string{
 		{"config", config}, {"HEAD", t.head() + "\n"}, {"packed-refs", t.shadowRefs()},
-		{"info/attributes", shadowAttributes}, {"info/exclude", excludes(t.rec.Provision)},
+		{"info/attributes", shadowAttributes}, {"info/exclude", excludes(t.rec.apart())},
 		{"objects/info/alternates", objects + "\n"},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, f[0]), []byte(f[1]), 0o600); err != nil {

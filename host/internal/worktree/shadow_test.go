@@ -234,7 +234,7 @@ func TestACheckoutHasAShadowToo(t *testing.T) {
 	b := newBench(t, map[string]string{"a": "1\n"})
 	write(t, b.tree.Path(), map[string]string{"a": "2\n"})
 	c, _ := keep(t, b.tree, b.base)
-	sealed, err := b.w.Checkout(t.Context(), "att_9", c.Commit, nil)
+	sealed, err := b.w.Checkout(t.Context(), "att_9", c.Commit, Provision{})
 	if err != nil {
 		t.Fatalf("Checkout: %v", err)
 	}

@@ -314,7 +314,7 @@ func TestIdsAndPathsFromOutsideAreLookedAtAgain(t *testing.T) {
 		wantCode(t, err, fault.InvalidRequest)
 	}
 	for _, p := range []string{"", "/etc/passwd", "../x", "a/../../x", "./a", "a//b", ".git/config", "x/.GIT/y", "a\x00b", strings.Repeat("d/", 300) + "x"} {
-		_, err := b.w.Create(t.Context(), CreateRequest{AttemptID: "att_y", Start: b.base, Provision: []string{p}})
+		_, err := b.w.Create(t.Context(), CreateRequest{AttemptID: "att_y", Start: b.base, Provision: Provision{Copy: []string{p}}})
 		wantCode(t, err, fault.InvalidRequest)
 		_, err = b.tree.Capture(t.Context(), CaptureRequest{Base: b.base, Withhold: []string{p}})
 		wantCode(t, err, fault.InvalidRequest)

@@ -1,0 +1,258 @@
+package provision
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+// Modes of a Bind, as a sandbox names them.
+const (
+	readOnly = "ro"
+	writable = "rw"
+	layered  = "overlay" // writes go to a layer that dies with the launch
+)
+
+// cacheDir is where launches see caches.
+const cacheDir = "/cache"
+
+// maxOutput bounds what is kept of each stream of a command.
+const maxOutput = 4 << 20
+
+// Bind is a directory of the host that a launch sees.
+type Bind struct {
+	Host, Inside string
+	Mode         string
+	Label        string // for the record
+	Dev, Ino     uint64 // of the directory that was looked at; zero takes what is there
+}
+
+// Place is what launches over a prepared tree see besides it.
+type Place struct {
+	Binds []Bind
+	Env   []string
+}
+
+// Git is a tree's shadow git directory: where it is, what in it stays read-only, and which object
+// directories it borrows from.
+type Git struct {
+	Dir              string
+	Protect, Objects []string
+}
+
+// Tree is the tree that is prepared.
+type Tree interface {
+	Path() string
+	Identity() (dev, ino uint64)
+	// Shadow makes the git directory that a launch over the tree sees, anew.
+	Shadow(ctx context.Context) (Git, error)
+	// Links are the linked directories as they are now.
+	Links() ([]Bind, error)
+	// Settle looks at what the commands left. It fails where they touched a file of the commit.
+	Settle(ctx context.Context) error
+}
+
+// Host starts commands and keeps caches.
+type Host interface {
+	// Run runs a command to its proved end. What it wrote goes to the streams, which are not written to
+	// any more when Run returns.
+	Run(ctx context.Context, c Command) (Exit, error)
+	// Cache is the directory of a workspace's cache; it is there.
+	Cache(workspace, name string) (string, error)
+}
+
+// Command is one command in its sandbox, in a tree that it may write to.
+type Command struct {
+	Name           string
+	Argv           []string
+	Policy         *work.SandboxPolicy
+	Tree           string
+	Dev, Ino       uint64
+	Git            Git
+	Binds          []Bind
+	Env            []string
+	AttemptID      string
+	Stdout, Stderr *Stream
+}
+
+// Exit is how a command ended.
+type Exit struct {
+	Code  int
+	Cause string // why it did not end by itself; "" where it did
+}
+
+// Request asks for a tree to be prepared.
+type Request struct {
+	Workspace string
+	Provision work.Provision
+	Tree      Tree
+	Host      Host
+	Ports     []int
+	AttemptID string
+	// Fill lets the commands write to the caches. It is for trees that hold nothing but what was judged.
+	Fill bool
+}
+
+// Output is what a command wrote.
+type Output struct {
+	Run            string
+	Stdout, Stderr *Stream
+}
+
+// Prepare runs the commands and answers with what launches over the tree see. The outputs are those of the
+// commands that ran, also beside an error.
+func Prepare(ctx context.Context, r Request) (Place, []Output, error) {
+	links, err := r.Tree.Links()
+	if err != nil {
+		return Place{}, nil, err
+	}
+	place, err := r.place(links, layered)
+	if err != nil || len(r.Provision.Runs) == 0 {
+		return place, nil, err
+	}
+	inside := place
+	if r.Fill {
+		if inside, err = r.place(links, writable); err != nil {
+			return Place{}, nil, err
+		}
+	}
+	var outputs []Output
+	for _, run := range r.Provision.Runs {
+		out, err := r.run(ctx, run, inside)
+		outputs = append(outputs, out)
+		if err != nil {
+			return Place{}, outputs, err
+		}
+	}
+	return place, outputs, r.Tree.Settle(ctx)
+}
+
+// place is what is seen with caches in that mode.
+func (r Request) place(links []Bind, caches string) (Place, error) {
+	var p Place
+	for _, l := range links {
+		l.Mode = readOnly
+		p.Binds = append(p.Binds, l)
+	}
+	for _, c := range r.Provision.Caches {
+		dir, err := r.Host.Cache(r.Workspace, c.Name)
+		if err != nil {
+			return Place{}, fmt.Errorf("make cache %s: %w", c.Name, err)
+		}
+		inside := path.Join(cacheDir, c.Name)
+		p.Binds = append(p.Binds, Bind{Host: dir, Inside: inside, Mode: caches, Label: "cache " + c.Name})
+		p.Env = append(p.Env, c.Variable+"="+inside)
+	}
+	for i, port := range r.Ports {
+		p.Env = append(p.Env, "DRAWSPAN_PORT_"+strconv.Itoa(i+1)+"="+strconv.Itoa(port))
+	}
+	return p, nil
+}
+
+func (r Request) run(ctx context.Context, run work.ProvisionRun, inside Place) (Output, error) {
+	out := Output{Run: run.Name, Stdout: &Stream{}, Stderr: &Stream{}}
+	limit := run.Timeout
+	if run.Sandbox.Wall > 0 && run.Sandbox.Wall < limit {
+		limit = run.Sandbox.Wall
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	git, err := r.Tree.Shadow(ctx)
+	if err != nil {
+		return out, err
+	}
+	dev, ino := r.Tree.Identity()
+	exit, err := r.Host.Run(limited, Command{
+		Name: run.Name, Argv: run.Argv, Policy: run.Sandbox, Tree: r.Tree.Path(), Dev: dev, Ino: ino, Git: git, Binds: inside.Binds, Env: inside.Env,
+		AttemptID: r.AttemptID, Stdout: out.Stdout, Stderr: out.Stderr,
+	})
+	if ctx.Err() != nil {
+		return out, context.Cause(ctx)
+	}
+	switch {
+	case limited.Err() != nil:
+		return out, r.failed(run, out, "was stopped after "+limit.String())
+	case err != nil:
+		return out, fault.Wrap(err, fault.ProvisionFailed, "provision run %q could not be started: %s", run.Name, fault.From(err).Message).At(run.Declared)
+	case exit.Cause != "":
+		return out, r.failed(run, out, exit.Cause)
+	case exit.Code != 0:
+		return out, r.failed(run, out, fmt.Sprintf("ended with exit status %d", exit.Code))
+	}
+	return out, nil
+}
+
+// failed tells what a command said last, and where the rest is.
+func (r Request) failed(run work.ProvisionRun, out Output, how string) error {
+	stream, name := out.Stderr, "stderr"
+	if stream.Empty() {
+		stream, name = out.Stdout, "stdout"
+	}
+	said := stream.tail()
+	if said == "" {
+		said = "it wrote nothing"
+	}
+	next := fmt.Sprintf("drawspan artifact get %s provision/%s/%s.log", r.AttemptID, run.Name, name)
+	return fault.New(fault.ProvisionFailed, "provision run %q %s: %s (all of it: %s)", run.Name, how, said, next).At(run.Declared).Fix("%s", next)
+}
+
+// Stream keeps the first and the last bytes that a command writes. One goroutine writes to it.
+type Stream struct {
+	head bytes.Buffer
+	last []byte // of what does not fit
+	cut  bool
+}
+
+const maxTail = 600 // bytes
+
+func (s *Stream) Write(p []byte) (int, error) {
+	n := len(p)
+	room := min(maxOutput-s.head.Len(), n)
+	s.head.Write(p[:room])
+	if rest := p[room:]; len(rest) > 0 {
+		s.cut = true
+		s.last = append(s.last, rest...)
+		s.last = s.last[max(len(s.last)-maxTail, 0):]
+	}
+	return n, nil
+}
+
+// Bytes are what is kept.
+func (s *Stream) Bytes() []byte { return s.head.Bytes() }
+
+// Cut reports that more was written than is kept.
+func (s *Stream) Cut() bool { return s.cut }
+
+// Empty reports that nothing was written.
+func (s *Stream) Empty() bool { return s.head.Len() == 0 }
+
+// tail is the end of the output as one line that is safe to show.
+func (s *Stream) tail() string {
+	all := s.last
+	if !s.cut {
+		all = s.head.Bytes()
+	}
+	all = all[max(len(all)-maxTail, 0):]
+	for len(all) > 0 && !utf8.RuneStart(all[0]) {
+		all = all[1:]
+	}
+	text := strings.Map(harmless, strings.ToValidUTF8(string(all), "?"))
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
+	return strings.TrimSpace(strings.Join(lines[max(len(lines)-4, 0):], " | "))
+}
+
+// harmless leaves out what a terminal would obey, or what hides other text.
+func harmless(r rune) rune {
+	if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+		return r
+	}
+	return -1
+}
