@@ -1,12 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,7 +14,7 @@ import (
 type judge struct {
 	rules    []sdk.Paths
 	refuse   []string
-	tree     string
+	links    links
 	findings []sdk.Finding
 }
 
@@ -77,31 +72,8 @@ func (j *judge) mode(c sdk.Change) {
 	case c.NewMode == modeExec && c.OldMode != modeExec && slices.Contains(j.refuse, refuseExec):
 		j.add("exec", c.Path, "has become executable")
 	case c.NewMode == modeLink && slices.Contains(j.refuse, refuseSymlinks):
-		if target, out := leadsOut(j.tree, c.Path); out {
-			j.add("symlink-out", c.Path, "is a symbolic link that does not stay in the tree: %q", target)
+		if j.links.leadsOut(c.Path) {
+			j.add("symlink-out", c.Path, "is a symbolic link that does not stay in the tree: %q", c.Link)
 		}
 	}
-}
-
-// leadsOut tells whether a symbolic link of the tree points outside it: by its text, or by what the
-// kernel would make of it over other links on the way. What cannot be judged leads out.
-func leadsOut(tree, link string) (target string, out bool) {
-	root, err := os.OpenRoot(tree)
-	if err != nil {
-		return "", true
-	}
-	defer root.Close()
-	name := filepath.FromSlash(link)
-	target, err = root.Readlink(name)
-	if err != nil {
-		return "", true
-	}
-	to := path.Join(path.Dir(link), filepath.ToSlash(target))
-	if path.IsAbs(target) || to == ".." || strings.HasPrefix(to, "../") {
-		return target, true
-	}
-	if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return target, true
-	}
-	return target, false
 }

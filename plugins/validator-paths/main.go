@@ -7,7 +7,7 @@
 //		}
 //	}
 //
-// It judges the diff that the host took, never what the executor said. A changed path must satisfy the
+// It judges the diff that the host took, never what the executor said, and looks at no tree. A changed path must satisfy the
 // rules of the workspace, those of the dispatch and those of its own config block, all of them.
 package main
 
@@ -36,6 +36,7 @@ var manifest = sdk.Manifest{
 	Name:    "paths",
 	Version: "0.1.0",
 	Summary: "holds a change to the paths that it may touch",
+	Pure:    true,
 	Config: []sdk.Attribute{
 		{Name: "write", Type: sdk.TypeListString, Doc: "globs; a changed path must match one (none = every path may change)"},
 		{Name: "forbid", Type: sdk.TypeListString, Doc: "globs; a changed path must match none, whatever its case"},
@@ -112,7 +113,7 @@ func (paths) Check(_ context.Context, c *sdk.Check) (sdk.Verdict, error) {
 			}
 		}
 	}
-	judge := judge{rules: rules, refuse: *s.Refuse, tree: c.Tree}
+	judge := judge{rules: rules, refuse: *s.Refuse, links: linksOf(c.Changes)}
 	for _, change := range c.Changes {
 		judge.change(change)
 	}
