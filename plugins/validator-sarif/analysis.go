@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/drawspan/drawspan/sdk"
@@ -124,7 +122,7 @@ func (a analysis) report(tree *os.Root, stdout *bytes.Buffer) (report, error) {
 	if err != nil || !info.Mode().IsRegular() {
 		return report{}, fmt.Errorf("%s is not a regular file", a.path())
 	}
-	f, err := tree.OpenFile(a.path(), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	f, err := tree.OpenFile(a.path(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return report{}, err
 	}
@@ -157,68 +155,9 @@ func (a analysis) baseCopy(ctx context.Context, tree string) (findings, error) {
 		return findings{}, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // it goes with the sandbox
-	if err := copyTree(ctx, dir, tree); err != nil {
+	if err := tool.CopyTree(ctx, dir, tree); err != nil {
 		return findings{}, fmt.Errorf("copy the tree: %w", err)
 	}
 	found, _, err := a.run(ctx, dir)
 	return found, err
-}
-
-// The bounds of a copy.
-const (
-	maxCopied      = 4 << 30 // bytes
-	maxCopiedFiles = 1_000_000
-)
-
-// copyTree makes a tree that may be written to: directories, files and links, and nothing that is outside.
-func copyTree(ctx context.Context, to, from string) error {
-	bytes, files := int64(0), 0
-	return filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil || name == from {
-			return err
-		}
-		if files++; files > maxCopiedFiles {
-			return fmt.Errorf("more than %d files: %w", maxCopiedFiles, errTooMuch)
-		}
-		target := filepath.Join(to, strings.TrimPrefix(name, from))
-		switch d.Type() {
-		case fs.ModeDir:
-			return os.Mkdir(target, 0o700)
-		case fs.ModeSymlink:
-			points, err := os.Readlink(name)
-			if err != nil {
-				return err
-			}
-			return os.Symlink(points, target)
-		case 0:
-			n, err := copyFile(target, name, maxCopied-bytes)
-			bytes += n
-			return err
-		}
-		return nil // git keeps nothing else
-	})
-}
-
-func copyFile(to, from string, limit int64) (int64, error) {
-	in, err := os.OpenFile(from, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer in.Close() //nolint:errcheck // it was only read
-	info, err := in.Stat()
-	if err != nil {
-		return 0, err
-	}
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm()|0o600)
-	if err != nil {
-		return 0, err
-	}
-	n, err := io.Copy(out, io.LimitReader(in, limit+1))
-	if n > limit {
-		err = fmt.Errorf("more than %d GiB: %w", int64(maxCopied)>>30, errTooMuch)
-	}
-	return n, errors.Join(err, out.Close())
 }
