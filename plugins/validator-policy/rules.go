@@ -25,7 +25,7 @@ const (
 	maxDepth   = 100
 	maxNodes   = 10_000
 	maxProgram = 2_000     // of a regular expression
-	maxCost    = 1_000_000 // of one evaluation, as CEL counts; some rule over 5000 files takes a tenth of it
+	maxCost    = 1_000_000 // of one evaluation, as CEL counts: a rule over 5000 files takes a tenth of it
 	maxMemory  = 1_000_000 // values
 	checkEvery = 1_000     // steps of a loop between two looks at the deadline
 )

@@ -152,7 +152,7 @@ type files struct {
 
 func (f *files) close() {
 	if f.root != nil {
-		f.root.Close() //nolint:errcheck // it was only read
+		f.root.Close() // it was only read
 	}
 }
 
