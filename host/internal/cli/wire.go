@@ -45,6 +45,7 @@ func describe(ctx context.Context, o DaemonOptions, p pluginlock.Program) (plugi
 		return pluginlock.Facts{}, err
 	}
 	facts := pluginlock.Facts{Digest: digest, Version: m.Version, Protocol: []string{wire.Protocol}, Simulated: m.Simulated}
+	facts.Nature = pluginlock.Nature{Feeds: m.Feeds, Pure: m.Pure, Resident: m.Resident}
 	for _, a := range m.Config {
 		facts.Attributes = append(facts.Attributes, pluginlock.Attribute{Name: a.Name, Type: a.Type, Required: a.Required})
 	}

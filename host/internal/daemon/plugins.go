@@ -48,7 +48,7 @@ func (p pluginsPort) Start(ctx context.Context, l dispatch.Launch) (dispatch.Plu
 		mode = sandbox.TreeOverlay
 	}
 	launch := loader.Launch{
-		Kind: l.Kind, Name: l.Name, Config: l.Config, Policy: l.Policy, Tree: l.Tree, Mode: mode, Dev: l.Dev, Ino: l.Ino, AttemptID: l.AttemptID,
+		Kind: l.Kind, Name: l.Name, Config: l.Config, Policy: l.Policy, Tree: l.Tree, Mode: mode, Dev: l.Dev, Ino: l.Ino, BaseTree: l.BaseTree, AttemptID: l.AttemptID,
 	}
 	if g := l.Git; g != nil {
 		launch.Git = &sandbox.Git{Dir: g.Dir, Protect: g.Protect, Objects: g.Objects}

@@ -150,6 +150,16 @@ func (t *scriptedTree) Commits(context.Context, *work.SandboxPolicy) (*work.Comm
 	return nil, nil
 }
 
+func (t *scriptedTree) Base(context.Context, string) (string, func(), error) {
+	return "/trees/base", func() {}, nil
+}
+
+func (t *scriptedTree) Patch(_ context.Context, base string, paths []string, _ int64) ([]byte, bool, error) {
+	return fmt.Appendf(nil, "patch from %s of %v", base, paths), false, nil
+}
+
+func (t *scriptedTree) Lines(context.Context, string) (int, bool, error) { return 10, true, nil }
+
 func (s *scriptedTrees) starts() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

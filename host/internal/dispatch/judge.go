@@ -20,7 +20,7 @@ func (v validators) Start(ctx context.Context, l panel.Launch) (panel.Plugin, er
 	return v.plugins.Start(ctx, Launch{
 		Kind: "validator", Name: l.Name, Config: l.Config, Policy: l.Policy, Tree: l.Head.Path, Dev: l.Head.Dev, Ino: l.Head.Ino, Git: l.Head.Git,
 		Binds: l.Head.Binds, Env: l.Head.Env,
-		Sealed: true, AttemptID: l.AttemptID, OnExceeded: func(x Excess) { l.OnExceeded(validatorExceeded(x)) },
+		Sealed: true, BaseTree: l.BaseTree, AttemptID: l.AttemptID, OnExceeded: func(x Excess) { l.OnExceeded(validatorExceeded(x)) },
 	})
 }
 
@@ -74,4 +74,16 @@ func (j judged) Head(ctx context.Context) (panel.Head, error) {
 	}
 	dev, ino := j.a.tree.Identity()
 	return panel.Head{Path: j.a.tree.Path(), Dev: dev, Ino: ino, Git: j.a.git, Binds: j.a.place.Binds, Env: j.a.place.Env}, nil
+}
+
+func (j judged) Base(ctx context.Context) (string, func(), error) {
+	return j.a.tree.Base(ctx, j.a.at.Base)
+}
+
+func (j judged) Patch(ctx context.Context, paths []string, limit int64) ([]byte, bool, error) {
+	return j.a.tree.Patch(ctx, j.a.at.Base, paths, limit)
+}
+
+func (j judged) Lines(ctx context.Context, path string) (int, bool, error) {
+	return j.a.tree.Lines(ctx, path)
 }

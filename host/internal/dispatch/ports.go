@@ -64,6 +64,12 @@ type Tree interface {
 	Links() ([]provision.Bind, error)
 	Settle(ctx context.Context) error
 	Remove(ctx context.Context) error
+	// Base makes a tree of a commit, to compare with; drop removes it.
+	Base(ctx context.Context, commit string) (dir string, drop func(), err error)
+	// Patch is the diff from a commit to the kept one, of some paths alone where any are named.
+	Patch(ctx context.Context, base string, paths []string, limit int64) (patch []byte, cut bool, err error)
+	// Lines counts the lines of a file; found is false where the tree has none.
+	Lines(ctx context.Context, path string) (n int, found bool, err error)
 }
 
 // Git is a tree's shadow git directory.
@@ -105,7 +111,8 @@ type Launch struct {
 	Git         *Git // nil: the tree has none
 	Binds       []provision.Bind
 	Env         []string
-	Sealed      bool // the tree is judged: a throw-away layer takes all writes
+	Sealed      bool   // the tree is judged: a throw-away layer takes all writes
+	BaseTree    string // of a validator: a second tree, read-only at its own path; "" for none
 	AttemptID   string
 	OnViolation func(Violation)
 	OnExceeded  func(Excess)  // called before the launch is killed for it

@@ -8,6 +8,9 @@ package gate
 
 import (
 	"fmt"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/drawspan/drawspan/host/internal/work"
 )
@@ -22,37 +25,113 @@ const (
 	Validate               // run the validator, then Judge
 )
 
-// Decision is a verdict with its reason.
+// Decision is a verdict with its reason. Require says that a fail, now or after a hold, rejects the step
+// whatever on_fail says.
 type Decision struct {
 	Verdict work.Verdict
 	Reason  string
+	Require bool
 }
 
 // Next says what to do with a pending gate. The decision counts only when the action is Settle. verdicts
-// holds those of the attempt's other gates by name.
+// holds those of all the gates that judge the change, by name.
 func Next(rule work.GateRule, facts work.Facts, verdicts map[string]work.Verdict) (Action, Decision) {
-	for _, need := range rule.Needs {
-		switch verdicts[need] {
-		case work.VerdictPass:
-		case work.VerdictFail:
-			return Settle, Decision{work.VerdictFail, fmt.Sprintf("not evaluated: gate %q, which it needs, failed", need)}
-		default:
+	if wait, settled := predecessors(rule, verdicts); wait || settled != nil {
+		if wait {
 			return Wait, Decision{}
 		}
+		return Settle, *settled
+	}
+	shown, err := Shown(rule, facts.Diff)
+	switch {
+	case err != nil:
+		return Settle, Broken(rule, "not evaluated: paths: "+err.Error())
+	case len(rule.Paths) > 0 && len(shown.Files) == 0:
+		return Settle, Decision{Verdict: work.VerdictPass, Reason: "does not apply: no changed path matches " + strings.Join(rule.Paths, ", ")}
 	}
 	if rule.When != nil {
 		met, err := rule.When.Eval(facts)
 		if err != nil {
-			return Settle, fallen(rule, "not evaluated: when: "+err.Error())
+			return Settle, Broken(rule, "not evaluated: when: "+err.Error())
 		}
 		if !met {
-			return Settle, Decision{work.VerdictPass, "does not apply: " + rule.When.Text + " is false"}
+			return Settle, Decision{Verdict: work.VerdictPass, Reason: "does not apply: " + rule.When.Text + " is false"}
 		}
 	}
 	if rule.Validator != "" || rule.Builtin {
 		return Validate, Decision{}
 	}
-	return Settle, Decision{work.VerdictHold, rule.Hold}
+	return Settle, Decision{Verdict: work.VerdictHold, Reason: rule.Hold}
+}
+
+// predecessors waits for the gates that come first. Those that are needed have to pass; of those that a
+// condition asks about any verdict will do.
+func predecessors(rule work.GateRule, verdicts map[string]work.Verdict) (wait bool, settled *Decision) {
+	for _, need := range rule.Needs {
+		switch verdict, judges := verdicts[need]; {
+		case verdict == work.VerdictPass:
+		case verdict == work.VerdictFail:
+			return false, &Decision{Verdict: work.VerdictFail, Reason: fmt.Sprintf("not evaluated: gate %q, which it needs, failed", need)}
+		case !judges:
+			return false, &Decision{Verdict: work.VerdictFail, Reason: fmt.Sprintf("not evaluated: gate %q, which it needs, does not judge this change", need)}
+		default:
+			wait = true
+		}
+	}
+	for _, name := range rule.After {
+		switch verdict, judges := verdicts[name]; {
+		case verdict == work.VerdictPass || verdict == work.VerdictFail:
+		case !judges:
+			d := Broken(rule, fmt.Sprintf("not evaluated: when: gate %q does not judge this change", name))
+			return false, &d
+		default:
+			wait = true
+		}
+	}
+	return wait, nil
+}
+
+// Shown is what of a diff a gate judges: all of it, or the changes of its paths.
+func Shown(rule work.GateRule, d work.DiffFacts) (work.DiffFacts, error) {
+	if len(rule.Paths) == 0 {
+		return d, nil
+	}
+	out := work.DiffFacts{Files: []work.Change{}, PatchBytes: d.PatchBytes}
+	for _, c := range d.Files {
+		hit, err := touches(rule.Paths, c)
+		if err != nil {
+			return work.DiffFacts{}, err
+		}
+		if !hit {
+			continue
+		}
+		out.Files = append(out.Files, c)
+		out.Insertions += c.Added
+		out.Deletions += c.Deleted
+		if c.Binary {
+			out.Binary++
+		}
+	}
+	return out, nil
+}
+
+// touches reports whether a change is of a path that one of the globs names, before or after it.
+func touches(globs []string, c work.Change) (bool, error) {
+	for _, glob := range globs {
+		for _, name := range []string{c.Path, c.OldPath} {
+			if name == "" {
+				continue
+			}
+			hit, err := doublestar.Match(glob, name)
+			if err != nil {
+				return false, fmt.Errorf("%q is no pattern", glob)
+			}
+			if hit {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // Judge decides a gate from its recorded validation.
@@ -60,24 +139,31 @@ func Judge(rule work.GateRule, v work.Validation) Decision {
 	switch v.Result {
 	case work.ResultPass, work.ResultWarn:
 		if rule.Hold != "" {
-			return Decision{work.VerdictHold, rule.Hold}
+			return Decision{Verdict: work.VerdictHold, Reason: rule.Hold}
 		}
-		return Decision{work.VerdictPass, reason(string(v.Result), v.Message)}
+		return Decision{Verdict: work.VerdictPass, Reason: reason(string(v.Result), v.Message)}
 	case work.ResultSkip:
-		return Decision{work.VerdictPass, reason("does not apply", v.Message)}
+		return Decision{Verdict: work.VerdictPass, Reason: reason("does not apply", v.Message)}
 	case work.ResultFail:
-		return fallen(rule, reason("fail", v.Message))
+		if rule.OnFail == "hold" {
+			return Decision{Verdict: work.VerdictHold, Reason: reason("fail", v.Message)}
+		}
+		return Decision{Verdict: work.VerdictFail, Reason: reason("fail", v.Message)}
 	default:
-		return fallen(rule, reason("not evaluated", v.Message))
+		return Broken(rule, reason("not evaluated", v.Message))
 	}
 }
 
-// fallen is the decision for a rule that was not met: what on_fail declares.
-func fallen(rule work.GateRule, why string) Decision {
-	if rule.OnFail == "hold" {
-		return Decision{work.VerdictHold, why}
+// Broken is the decision for a rule that could not be evaluated: what on_error declares. It warns only
+// where a fail would do no more.
+func Broken(rule work.GateRule, why string) Decision {
+	switch {
+	case rule.OnError == "hold":
+		return Decision{Verdict: work.VerdictHold, Reason: why, Require: true}
+	case rule.OnError == "warn" && rule.OnFail == "warn":
+		return Decision{Verdict: work.VerdictFail, Reason: why}
 	}
-	return Decision{work.VerdictFail, why}
+	return Decision{Verdict: work.VerdictFail, Reason: why, Require: true}
 }
 
 func reason(what, message string) string {
@@ -87,15 +173,15 @@ func reason(what, message string) string {
 	return what + ": " + message
 }
 
-// Required reports whether a failing verdict of the rule rejects the step.
+// Required reports whether a failing verdict of the rule rejects the step, where it was evaluated.
 func Required(rule work.GateRule) bool { return rule.OnFail != "warn" }
 
 // Answered is the decision of a person, or of the deadline, on a gate that holds.
 func Answered(allow bool, by, note string) Decision {
 	if allow {
-		return Decision{work.VerdictPass, reason("allowed by "+by, note)}
+		return Decision{Verdict: work.VerdictPass, Reason: reason("allowed by "+by, note)}
 	}
-	return Decision{work.VerdictFail, reason("denied by "+by, note)}
+	return Decision{Verdict: work.VerdictFail, Reason: reason("denied by "+by, note)}
 }
 
 // Standing is what a step is worth, from its attempt's outcome and its gates.

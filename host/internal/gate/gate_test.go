@@ -41,16 +41,66 @@ func TestAConditionDecidesWhetherTheGateApplies(t *testing.T) {
 	}
 }
 
-func TestAnErrorIsNeverAPass(t *testing.T) {
+func TestAFailIsWhatOnFailSays(t *testing.T) {
+	for onFail, want := range map[string]work.Verdict{"": work.VerdictFail, "fail": work.VerdictFail, "hold": work.VerdictHold, "warn": work.VerdictFail} {
+		d := Judge(work.GateRule{Name: "g", OnFail: onFail}, work.Validation{Result: work.ResultFail, Message: "m"})
+		if d.Verdict != want || d.Require || d.Reason != "fail: m" {
+			t.Errorf("on_fail %q: got %+v", onFail, d)
+		}
+	}
+}
+
+func TestAnEvaluationThatCouldNotBeDoneIsWhatOnErrorSays(t *testing.T) {
 	for _, onFail := range []string{"", "fail", "hold", "warn"} {
-		for _, result := range []work.Result{work.ResultFail, work.ResultError, "nonsense"} {
-			d := Judge(work.GateRule{Name: "g", OnFail: onFail}, work.Validation{Result: result, Message: "m"})
-			if d.Verdict == work.VerdictPass || d.Reason == "" {
-				t.Errorf("on_fail %q, result %q: got %v", onFail, result, d)
+		for _, onError := range []string{"", "closed", "hold", "warn", "nonsense"} {
+			for _, result := range []work.Result{work.ResultError, "nonsense", ""} {
+				d := Judge(work.GateRule{Name: "g", OnFail: onFail, OnError: onError}, work.Validation{Result: result, Message: "m"})
+				want := Decision{Verdict: work.VerdictFail, Reason: "not evaluated: m", Require: onError != "warn" || onFail != "warn"}
+				if onError == "hold" {
+					want.Verdict = work.VerdictHold
+				}
+				if d != want {
+					t.Errorf("on_fail %q, on_error %q, result %q: got %+v", onFail, onError, result, d)
+				}
 			}
-			if want := onFail == "hold"; (d.Verdict == work.VerdictHold) != want {
-				t.Errorf("on_fail %q, result %q: got %v", onFail, result, d)
-			}
+		}
+	}
+}
+
+func TestAGateAppliesToItsPathsOnly(t *testing.T) {
+	diff := work.DiffFacts{Files: []work.Change{
+		{Path: "src/a.go", Added: 3, Deleted: 1}, {Path: "docs/a.md", Added: 7}, {Path: "src/deep/b.png", Binary: true}, {Path: "lib/c.go", OldPath: "src/c.go"},
+	}, Insertions: 10, Deletions: 1, Binary: 1}
+	rule := work.GateRule{Name: "g", Validator: "v", Paths: []string{"src/**"}}
+	shown, err := Shown(rule, diff)
+	if err != nil || len(shown.Files) != 3 || shown.Lines() != 4 || shown.Binary != 1 {
+		t.Errorf("%+v, %v", shown, err)
+	}
+	if action, _ := Next(rule, work.Facts{Diff: diff}, nil); action != Validate {
+		t.Errorf("it is not evaluated: %v", action)
+	}
+	rule.Paths = []string{"web/**", "*.rs"}
+	if action, d := Next(rule, work.Facts{Diff: diff}, nil); action != Settle || d.Verdict != work.VerdictPass || d.Reason != "does not apply: no changed path matches web/**, *.rs" {
+		t.Errorf("%v %+v", action, d)
+	}
+	rule.Paths = []string{"src/[a"}
+	if action, d := Next(rule, work.Facts{Diff: diff}, nil); action != Settle || d.Verdict != work.VerdictFail || !d.Require {
+		t.Errorf("a broken pattern: %v %+v", action, d)
+	}
+}
+
+func TestAConditionOverAGateWaitsForItsVerdictWhateverThatIs(t *testing.T) {
+	rule := work.GateRule{Name: "g", Validator: "v", After: []string{"tests"}, When: condition(true, nil)}
+	for verdict, want := range map[work.Verdict]Action{
+		work.VerdictPending: Wait, work.VerdictHold: Wait, work.VerdictPass: Validate, work.VerdictFail: Validate,
+	} {
+		if got, _ := Next(rule, work.Facts{}, map[string]work.Verdict{"tests": verdict}); got != want {
+			t.Errorf("after %s: %v, want %v", verdict, got, want)
+		}
+	}
+	for _, rule := range []work.GateRule{rule, {Name: "g", Validator: "v", Needs: []string{"tests"}}} {
+		if got, d := Next(rule, work.Facts{}, map[string]work.Verdict{}); got != Settle || d.Verdict != work.VerdictFail {
+			t.Errorf("a gate that is not there: %v %+v", got, d)
 		}
 	}
 }

@@ -14,6 +14,9 @@ func TestASimulatorNeverPassesAGateThatAsksForARealExecutor(t *testing.T) {
 			t.Errorf("simulated %v: %s (%s)", simulated, got.Verdict, got.Reason)
 		}
 	}
+	if result, _ := Real(false, ""); result != work.ResultSkip {
+		t.Errorf("nobody at work: %s", result)
+	}
 	if action, _ := Next(rule, work.Facts{}, nil); action != Validate {
 		t.Errorf("it is not evaluated: %v", action)
 	}

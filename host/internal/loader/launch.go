@@ -90,6 +90,7 @@ type Launch struct {
 	Mode        string       // sandbox.TreeWritable or sandbox.TreeOverlay
 	Dev, Ino    uint64       // the tree's pinned identity
 	Git         *sandbox.Git // the tree's git directory, nil for none
+	BaseTree    string       // a second tree, read-only at its own path; "" for none
 	AttemptID   string       // for the log
 	Secrets     []sandbox.Secret
 	Program     *Program // what the plugin drives; nil for none

@@ -94,6 +94,9 @@ func (r *confinedRunner) launchWith(ctx context.Context, p *pipes) (Process, err
 	if p := r.launch.Program; p != nil {
 		binds, search = append(binds, p.Shown...), p.Search
 	}
+	if base := r.launch.BaseTree; base != "" {
+		binds = append(binds, sandbox.Bind{Host: base, Mode: "ro", Label: "base"})
+	}
 	process, err := r.loader.opts.Launch.Launch(ctx, sandbox.Request{
 		Policy: r.launch.Policy,
 		Tree:   sandbox.Tree{Path: r.launch.Tree, Mode: r.launch.Mode, Dev: r.launch.Dev, Ino: r.launch.Ino},

@@ -125,6 +125,9 @@ func (l *Loader) shake(ctx context.Context, r *confinedRunner) error {
 func (i *Instance) meet(ctx context.Context, entry pluginlock.Entry) error {
 	manifest, known := i.loader.known(i.program(), i.identity.Digest)
 	if known {
+		if err := i.asLocked(manifest, entry); err != nil {
+			return err
+		}
 		i.introduce(manifest, entry)
 		var configured error
 		var wg sync.WaitGroup
@@ -146,9 +149,23 @@ func (i *Instance) meet(ctx context.Context, entry pluginlock.Entry) error {
 		return fault.New(fault.PluginProtocol, `program drawspan-%s says it is %v "%s"`, i.program(), manifest.Kinds, printable(manifest.Name, 80)).
 			Fix("install it under its own name")
 	}
+	if err := i.asLocked(manifest, entry); err != nil {
+		return err
+	}
 	i.introduce(manifest, entry)
 	i.loader.remember(i.program(), i.identity.Digest, manifest)
 	return i.configure(ctx)
+}
+
+// asLocked refuses a plugin that is not, by its own word, what the lock file says: the host feeds a
+// validator, keeps it alive and uses its verdicts again by what is locked.
+func (i *Instance) asLocked(m sdk.Manifest, entry pluginlock.Entry) error {
+	says := pluginlock.Nature{Feeds: m.Feeds, Pure: m.Pure, Resident: m.Resident}
+	if i.launch.describe || i.launch.Kind != "validator" || says.Same(entry.Nature) {
+		return nil
+	}
+	return fault.New(fault.PluginMismatch, "plugin %s says of itself what the lock file does not: feeds %q, pure %v, resident %v", i.program(), m.Feeds, m.Pure, m.Resident).
+		At(entry.Declared).Fix("run: drawspan plugin lock")
 }
 
 // introduce makes the manifest part of the identity.

@@ -7,11 +7,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/gate"
 	"github.com/drawspan/drawspan/host/internal/ident"
 	"github.com/drawspan/drawspan/host/internal/work"
@@ -30,6 +30,8 @@ type Options struct {
 	Record    Record
 	Plugins   Plugins
 	Artifacts Artifacts
+	Results   Results    // results of pure validators to use again; nil: none are
+	Parallel  int        // validators that are asked at a time, over all subjects; 0: one for each processor
 	Actor     work.Actor // who decides where a rule does
 	Version   string     // of the host, as the identity of built-in validators
 	Now       func() time.Time
@@ -38,24 +40,42 @@ type Options struct {
 
 // Panel evaluates gates, of any number of subjects at once.
 type Panel struct {
-	opt Options
+	opt       Options
+	slots     chan struct{}
+	residents *residents
 }
 
 // New makes a Panel.
-func New(o Options) *Panel { return &Panel{opt: o} }
+func New(o Options) *Panel {
+	if o.Parallel <= 0 {
+		o.Parallel = runtime.NumCPU()
+	}
+	p := &Panel{opt: o, slots: make(chan struct{}, o.Parallel)}
+	p.residents = &residents{p: p, live: map[string]*resident{}}
+	return p
+}
+
+// Release ends the validators that stay alive between checks, each after the check that it is at. The
+// panel can be used further: it starts others.
+func (p *Panel) Release(ctx context.Context) { p.residents.release(ctx) }
 
 // Open are the mutations that insert the subject's gates, pending.
 func (p *Panel) Open(s *Subject) []work.Mutation {
 	var rows []work.Mutation
 	for _, r := range s.Rules {
 		declared := declared(r)
-		sum := sha256.Sum256(declared)
 		rows = append(rows, work.OpenGate{Gate: work.GateRecord{
 			ID: ident.New(ident.Gate), AttemptID: s.AttemptID, StepID: s.StepID, RunID: s.RunID, Name: r.Name,
-			Rule: string(declared), RuleSum: "sha256:" + hex.EncodeToString(sum[:]), Required: gate.Required(r), Verdict: work.VerdictPending, At: p.now(),
+			Rule: string(declared), RuleSum: digestOf(declared), Required: gate.Required(r), Verdict: work.VerdictPending, At: p.now(),
 		}})
 	}
 	return rows
+}
+
+// digestOf is the SHA-256 of bytes, as the record writes it.
+func digestOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 func (p *Panel) now() time.Time { return p.opt.Now().UTC() }
@@ -97,78 +117,6 @@ func declared(r work.GateRule) json.RawMessage {
 	return b
 }
 
-// sitting evaluates the gates of one subject.
-type sitting struct {
-	p     *Panel
-	s     *Subject
-	gates []work.GateRecord
-}
-
-// Evaluate decides every gate of the subject that can be decided now, and returns when no more can. What
-// is open was opened by Open before. It stops early when ctx ends; what was decided is written then.
-func (p *Panel) Evaluate(ctx context.Context, s *Subject) error {
-	record := context.WithoutCancel(ctx)
-	t := &sitting{p: p, s: s}
-	for progressed := true; progressed && ctx.Err() == nil; {
-		progressed = false
-		for _, rule := range s.Rules {
-			g, err := t.reload(record, rule.Name)
-			if err != nil {
-				return err
-			}
-			if g.Verdict != work.VerdictPending {
-				continue
-			}
-			decided, err := t.advance(ctx, record, rule, g)
-			if err != nil {
-				return err
-			}
-			progressed = progressed || decided
-		}
-	}
-	return nil
-}
-
-// reload reads the gates back and picks one.
-func (t *sitting) reload(ctx context.Context, name string) (work.GateRecord, error) {
-	gates, err := t.p.opt.Record.Gates(ctx, t.s.AttemptID)
-	if err != nil {
-		return work.GateRecord{}, err
-	}
-	t.gates = gates
-	for _, g := range gates {
-		if g.Name == name {
-			return g, nil
-		}
-	}
-	return work.GateRecord{}, fault.New(fault.Internal, "gate %q of attempt %s is not in the record", name, t.s.AttemptID)
-}
-
-// advance takes one pending gate as far as it goes; false when it waits for another.
-func (t *sitting) advance(ctx, record context.Context, rule work.GateRule, g work.GateRecord) (bool, error) {
-	verdicts := map[string]work.Verdict{}
-	for _, other := range t.gates {
-		verdicts[other.Name] = other.Verdict
-	}
-	action, decision := gate.Next(rule, t.s.Facts, verdicts)
-	switch action {
-	case gate.Wait:
-		return false, nil
-	case gate.Settle:
-		return true, t.decide(record, rule, g, ruling{Decision: decision})
-	}
-	if rule.Builtin {
-		v := t.builtin(rule)
-		return true, t.decide(record, rule, g, ruling{gate.Judge(rule, v), v.ID, []work.Mutation{work.RecordValidation{Validation: v}}})
-	}
-	v, artifacts := t.validate(ctx, rule)
-	if ctx.Err() != nil {
-		return false, nil // cut off by a cancel: not evaluated, and the attempt says why
-	}
-	rows := append(artifacts, work.RecordValidation{Validation: v})
-	return true, t.decide(record, rule, g, ruling{gate.Judge(rule, v), v.ID, rows})
-}
-
 // ruling is a decision with the validation it rests on and the rows that are written with it.
 type ruling struct {
 	gate.Decision
@@ -182,6 +130,7 @@ func (t *sitting) decide(ctx context.Context, rule work.GateRule, g work.GateRec
 	rows, now := dec.rows, t.p.now()
 	m := work.DecideGate{
 		ID: g.ID, Version: g.Version, To: dec.Verdict, Reason: dec.Reason, DecidedBy: "rule", Actor: t.p.opt.Actor, At: now, Validation: dec.validation,
+		Require: dec.Require,
 	}
 	var ap *work.Approval
 	if dec.Verdict == work.VerdictHold {
@@ -227,15 +176,23 @@ func (t *sitting) builtin(rule work.GateRule) work.Validation {
 		v.Result, v.Message = gate.Real(t.s.Facts.Executor.Simulated, t.s.Facts.Executor.Plugin)
 		return v
 	}
-	v.Result, v.Message, v.Findings = gate.Sensitive(rule, t.s.Facts.Diff)
+	shown, err := gate.Shown(rule, t.s.Facts.Diff)
+	if err != nil {
+		v.Message = "paths: " + err.Error()
+		return v
+	}
+	v.Result, v.Message, v.Findings = gate.Sensitive(rule, shown)
 	v.Findings = v.Findings[:min(len(v.Findings), maxFindings)]
 	return v
 }
 
 // validation is a row to begin with: not evaluated.
 func (t *sitting) validation(rule work.GateRule, who work.PluginIdentity) work.Validation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tries[rule.Name]++
 	return work.Validation{
-		ID: ident.New(ident.Validation), AttemptID: t.s.AttemptID, StepID: t.s.StepID, RunID: t.s.RunID, Gate: rule.Name, N: 1,
+		ID: ident.New(ident.Validation), AttemptID: t.s.AttemptID, StepID: t.s.StepID, RunID: t.s.RunID, Gate: rule.Name, N: t.tries[rule.Name],
 		Plugin: who, Tree: t.s.TreeSum, Result: work.ResultError,
 	}
 }

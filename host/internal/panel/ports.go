@@ -33,10 +33,24 @@ type Blob interface {
 	Abort()
 }
 
+// Results are evaluations of pure validators by the digest of what they rest on. What Find answers with
+// is as it was kept, or nothing: where it was damaged, it is not found.
+type Results interface {
+	Find(inputs string) (work.Validation, bool)
+	Keep(v work.Validation) error
+}
+
 // Trees are the trees of one subject. Its methods may be called often, and by several goroutines.
 type Trees interface {
 	// Head is the tree that is judged.
 	Head(ctx context.Context) (Head, error)
+	// Base makes a tree of the base commit, for one evaluation of the subject; drop removes it.
+	Base(ctx context.Context) (dir string, drop func(), err error)
+	// Patch is the unified diff from base to head, of these paths alone where any are named; at most limit
+	// bytes of it. Cut says that it is not the whole.
+	Patch(ctx context.Context, paths []string, limit int64) (patch []byte, cut bool, err error)
+	// Lines is how many lines a file of the head has; found is false where it has no such file.
+	Lines(ctx context.Context, path string) (n int, found bool, err error)
 }
 
 // Head is the sealed tree, as a launch sees it.

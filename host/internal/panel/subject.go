@@ -3,6 +3,7 @@ package panel
 import (
 	"slices"
 
+	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/gate"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
@@ -40,6 +41,15 @@ func WithSensitive(rules []work.GateRule, box *work.SandboxPolicy, diff work.Dif
 		return rules
 	}
 	return append([]work.GateRule{own}, rules...)
+}
+
+// shownTo is what of a diff a rule's validator is shown.
+func shownTo(rule work.GateRule, d work.DiffFacts) (work.DiffFacts, error) {
+	shown, err := gate.Shown(rule, d)
+	if err != nil {
+		return shown, fault.New(fault.ConfigInvalid, "paths: %v", err).At(rule.Declared)
+	}
+	return shown, nil
 }
 
 // changes are those of a diff, for a validator.

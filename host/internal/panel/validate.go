@@ -1,20 +1,42 @@
 package panel
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 
 	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/ident"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
 
-// validate runs one validator over the sealed tree. Whatever goes wrong becomes a recorded error, which
-// is never a pass.
-func (t *sitting) validate(ctx context.Context, rule work.GateRule) (work.Validation, []work.Mutation) {
+// evaluate asks a rule's validator until there is an answer, or as often as the rule allows after an
+// evaluation that could not be done. Every try but the last is written here.
+func (t *sitting) evaluate(ctx, record context.Context, rule work.GateRule, facts work.Facts) answer {
+	select {
+	case t.p.slots <- struct{}{}:
+		defer func() { <-t.p.slots }()
+	case <-ctx.Done():
+		return answer{rule: rule, cut: true}
+	}
+	for n := 0; ; n++ {
+		v, rows := t.try(ctx, rule, facts)
+		if ctx.Err() != nil {
+			return answer{rule: rule, cut: true} // not evaluated, and who ended it says why
+		}
+		if v.Result != work.ResultError || n >= rule.Retries {
+			return answer{rule: rule, validation: v, rows: rows}
+		}
+		if err := t.p.opt.Record.Apply(record, append(rows, work.RecordValidation{Validation: v})...); err != nil {
+			return answer{rule: rule, err: err}
+		}
+	}
+}
+
+// try is one evaluation. Whatever goes wrong becomes a recorded error, which is never a pass.
+func (t *sitting) try(ctx context.Context, rule work.GateRule, facts work.Facts) (work.Validation, []work.Mutation) {
 	timeout := rule.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout
@@ -22,17 +44,17 @@ func (t *sitting) validate(ctx context.Context, rule work.GateRule) (work.Valida
 	began := t.p.now()
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fault.New(fault.PluginUnresponsive, "the validator was stopped after %s", timeout))
 	defer cancel()
-	v := t.validation(rule, work.PluginIdentity{Name: rule.Validator, Kind: "validator"})
+	v := t.validation(rule, work.PluginIdentity{Name: rule.Validator, Kind: "validator", Digest: rule.Digest})
 	out := &capture{limit: maxOutput}
-	if err := t.check(ctx, rule, &v, out); err != nil {
-		v.Result, v.Message = work.ResultError, fault.From(err).Message
+	if err := t.settle(ctx, rule, facts, &v, out); err != nil {
+		v.Result, v.Message, v.Findings, v.Metrics = work.ResultError, fault.From(err).Message, nil, nil
 		if cause := context.Cause(ctx); cause != nil {
 			v.Message = fault.From(cause).Message
 		}
 		t.p.opt.Log.Warn("gate could not be evaluated", "attempt", t.s.AttemptID, "gate", rule.Name, "error", err)
 	}
 	v.At = t.p.now()
-	if v.Duration == 0 {
+	if v.Duration == 0 && v.Reused == "" {
 		v.Duration = v.At.Sub(began)
 	}
 	rows, err := t.keepOutput(&v, out)
@@ -40,39 +62,70 @@ func (t *sitting) validate(ctx context.Context, rule work.GateRule) (work.Valida
 		v.Result, v.Message = work.ResultError, "the validator's output could not be kept"
 		t.p.opt.Log.Error("validator's output could not be kept", "attempt", t.s.AttemptID, "gate", rule.Name, "error", err)
 	}
+	t.remember(rule, v)
 	return v, rows
 }
 
-// check starts the validator, asks it once, and proves its end.
-func (t *sitting) check(ctx context.Context, rule work.GateRule, v *work.Validation, out *capture) error {
-	head, err := t.s.Trees.Head(ctx)
+// settle fills a validation: with a result that is known already, or by asking.
+func (t *sitting) settle(ctx context.Context, rule work.GateRule, facts work.Facts, v *work.Validation, out *capture) error {
+	q, err := t.ask(rule, facts)
 	if err != nil {
 		return err
 	}
+	v.Inputs = q.inputs
+	if t.reuse(rule, v) {
+		return nil
+	}
+	if err := t.feed(ctx, rule, &q); err != nil {
+		return err
+	}
+	q.check.Deadline, _ = ctx.Deadline()
+	verdict, err := t.check(ctx, rule, q, v, out)
+	if err != nil {
+		return err
+	}
+	if err := fill(v, verdict); err != nil {
+		return err
+	}
+	t.flag(ctx, v)
+	return nil
+}
+
+// check asks the validator once: one of its own whose end is proved, or one that stays.
+func (t *sitting) check(ctx context.Context, rule work.GateRule, q question, v *work.Validation, out *capture) (sdk.Verdict, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	plugin, err := t.p.opt.Plugins.Start(ctx, Launch{
-		Name: rule.Validator, Config: rule.Config, Policy: rule.Sandbox, Head: head, AttemptID: t.s.AttemptID,
-		OnExceeded: func(err error) { stop(exceeded{err}) },
-	})
+	if resides(rule, q) {
+		one, err := t.p.residents.take(ctx, rule, q.launch, stop)
+		if err != nil {
+			return sdk.Verdict{}, cmp.Or(overLimit(ctx), err)
+		}
+		verdict, err := t.answerOf(ctx, one.plugin, q, v, out)
+		t.p.residents.giveBack(one, err == nil)
+		return verdict, err
+	}
+	q.launch.OnExceeded = func(err error) { stop(exceeded{err}) }
+	plugin, err := t.p.opt.Plugins.Start(ctx, q.launch)
 	if err != nil {
-		return cmp.Or(overLimit(ctx), err)
+		return sdk.Verdict{}, cmp.Or(overLimit(ctx), err)
 	}
 	defer func() {
 		if death, err := plugin.Stop(context.WithoutCancel(ctx)); err != nil || !death.Proved {
 			t.p.opt.Log.Error("validator's death is not proved", "attempt", t.s.AttemptID, "gate", rule.Name, "error", err)
 		}
 	}()
+	return t.answerOf(ctx, plugin, q, v, out)
+}
+
+// answerOf asks a started validator. An answer that comes after the time is over, or from one that went
+// over a limit, is none.
+func (t *sitting) answerOf(ctx context.Context, plugin Plugin, q question, v *work.Validation, out *capture) (sdk.Verdict, error) {
 	v.Plugin, v.Enforced = plugin.Identity(), plugin.Enforced()
-	deadline, _ := ctx.Deadline()
-	verdict, err := plugin.Check(ctx, sdk.Check{
-		AttemptID: t.s.AttemptID, Gate: rule.Name, Tree: head.Path, Base: t.s.Base, Head: t.s.Head, TreeSum: t.s.TreeSum,
-		Changes: changes(t.s.Facts.Diff), Paths: t.s.Paths, Config: rule.Config, Deadline: deadline,
-	}, out.take)
-	if err := cmp.Or(overLimit(ctx), err); err != nil {
-		return err
+	verdict, err := plugin.Check(ctx, q.check, out.take)
+	if err == nil {
+		err = context.Cause(ctx)
 	}
-	return fill(v, verdict)
+	return verdict, cmp.Or(overLimit(ctx), err)
 }
 
 // exceeded is the cause of an evaluation that went over a limit.
@@ -95,7 +148,11 @@ func fill(v *work.Validation, verdict sdk.Verdict) error {
 	if !result.Known() {
 		return fault.New(fault.PluginProtocol, "the validator answered with an unknown outcome %q", verdict.Outcome)
 	}
-	v.Result, v.Message = result, verdict.Message
+	numbers, err := metrics(verdict.Metrics)
+	if err != nil {
+		return err
+	}
+	v.Result, v.Message, v.Metrics = result, verdict.Message, numbers
 	for _, f := range verdict.Findings[:min(len(verdict.Findings), maxFindings)] {
 		v.Findings = append(v.Findings, work.Finding(f))
 	}
@@ -106,80 +163,78 @@ func fill(v *work.Validation, verdict sdk.Verdict) error {
 	return nil
 }
 
-// keepOutput stores what the validator's program wrote.
-func (t *sitting) keepOutput(v *work.Validation, out *capture) ([]work.Mutation, error) {
-	var rows []work.Mutation
-	var errs []error
-	for _, s := range []struct {
-		stream string
-		digest *string
-	}{{"stdout", &v.Stdout}, {"stderr", &v.Stderr}} {
-		row, err := t.keep("validation/"+v.Gate+"/"+s.stream+".log", out.body(s.stream))
-		if err != nil {
-			errs = append(errs, err)
+// flag marks findings for files and lines that there are not. They are kept: a validator that is wrong
+// about a place may be right about what it found.
+func (t *sitting) flag(ctx context.Context, v *work.Validation) {
+	type file struct {
+		lines int
+		found bool
+	}
+	seen := map[string]file{}
+	for i := range v.Findings {
+		f := &v.Findings[i]
+		if f.Path == "" {
 			continue
 		}
-		row.Truncated = row.Truncated || out.cut(s.stream)
-		*s.digest = row.Digest
-		rows = append(rows, work.KeepArtifact{Artifact: row})
+		known, ok := seen[f.Path]
+		if !ok {
+			lines, found, err := t.s.Trees.Lines(ctx, f.Path)
+			if err != nil {
+				t.p.opt.Log.Warn("finding's file was not looked at", "attempt", t.s.AttemptID, "gate", v.Gate, "error", err)
+				return
+			}
+			known = file{lines, found}
+			if c := slices.IndexFunc(t.s.Facts.Diff.Files, func(c work.Change) bool { return c.Path == f.Path || c.OldPath == f.Path }); c >= 0 {
+				change := t.s.Facts.Diff.Files[c] // what is gone was there in the base
+				known = file{max(lines, lines-change.Added+change.Deleted), true}
+			}
+			seen[f.Path] = known
+		}
+		switch {
+		case !known.found:
+			f.Message += " (no such file)"
+		case f.Line < 0 || f.EndLine < 0 || f.EndLine != 0 && f.EndLine < f.Line || max(f.Line, f.EndLine) > max(known.lines, 1):
+			f.Message += " (no such line)"
+		}
 	}
-	return rows, errors.Join(errs...)
 }
 
-// keep stores a text: inline when it is small, else by digest in the content store.
-func (t *sitting) keep(name string, body []byte) (work.Artifact, error) {
-	row := work.Artifact{
-		AttemptID: t.s.AttemptID, RunID: t.s.RunID, StepID: t.s.StepID, Name: name, Kind: "validation", Media: "text/plain; charset=utf-8", At: t.p.now(),
+// reuse takes over the result of an equal evaluation, where the validator says that it depends on nothing
+// else and its sandbox lets nothing else in.
+func (t *sitting) reuse(rule work.GateRule, v *work.Validation) bool {
+	if !t.pure(rule) {
+		return false
 	}
-	if int64(len(body)) <= t.p.opt.Artifacts.Small() {
-		row.Inline = append([]byte{}, body...)
-		row.Size, row.Digest = int64(len(body)), t.p.opt.Artifacts.Digest(body)
-		return row, nil
+	old, ok := t.p.opt.Results.Find(v.Inputs)
+	if !ok || !sound(rule, old) || old.Inputs != v.Inputs {
+		return false
 	}
-	blob, err := t.p.opt.Artifacts.Create(int64(len(body)) + 1)
-	if err != nil {
-		return row, fmt.Errorf("create %s: %w", name, err)
-	}
-	if _, err := blob.Write(body); err != nil {
-		blob.Abort()
-		return row, fmt.Errorf("store %s: %w", name, err)
-	}
-	if row.Digest, row.Size, row.Truncated, err = blob.Seal(); err != nil {
-		return row, fmt.Errorf("seal %s: %w", name, err)
-	}
-	return row, nil
+	v.Plugin, v.Command, v.ExitCode, v.Signal = old.Plugin, old.Command, old.ExitCode, old.Signal
+	v.Result, v.Message, v.Findings, v.Metrics, v.Enforced = old.Result, old.Message, old.Findings, old.Metrics, old.Enforced
+	v.Reused = old.ID
+	return true
 }
 
-// capture keeps the first bytes of a validator's output. The SDK's stream calls it from one goroutine.
-type capture struct {
-	limit          int
-	stdout, stderr bytes.Buffer
-	cuts           [2]bool
+// pure reports whether results of a rule may be used again.
+func (t *sitting) pure(rule work.GateRule) bool {
+	box := rule.Sandbox
+	return t.p.opt.Results != nil && rule.Pure && rule.Digest != "" &&
+		(box == nil || len(box.Pass) == 0 && len(box.Credentials) == 0 && (box.Network.Mode == "" || box.Network.Mode == work.NetworkNone))
 }
 
-func (c *capture) take(stream string, p []byte) error {
-	buf, cut := &c.stdout, &c.cuts[0]
-	if stream == "stderr" {
-		buf, cut = &c.stderr, &c.cuts[1]
-	}
-	room := c.limit - buf.Len()
-	if len(p) > room {
-		p, *cut = p[:room], true
-	}
-	buf.Write(p)
-	return nil
+// sound reports whether a validation is one that can stand for another: the locked program's, and done.
+func sound(rule work.GateRule, v work.Validation) bool {
+	done := v.Result == work.ResultPass || v.Result == work.ResultWarn || v.Result == work.ResultFail || v.Result == work.ResultSkip
+	return done && v.Plugin.Digest == rule.Digest && v.Plugin.Name == rule.Validator && v.Gate == rule.Name && len(v.Findings) <= maxFindings &&
+		ident.Check(ident.Validation, v.ID) == nil
 }
 
-func (c *capture) body(stream string) []byte {
-	if stream == "stderr" {
-		return c.stderr.Bytes()
+// remember keeps a result for equal evaluations. That it could not be kept changes nothing.
+func (t *sitting) remember(rule work.GateRule, v work.Validation) {
+	if v.Reused != "" || !t.pure(rule) || !sound(rule, v) {
+		return
 	}
-	return c.stdout.Bytes()
-}
-
-func (c *capture) cut(stream string) bool {
-	if stream == "stderr" {
-		return c.cuts[1]
+	if err := t.p.opt.Results.Keep(v); err != nil {
+		t.p.opt.Log.Warn("result is not kept for another time", "attempt", t.s.AttemptID, "gate", rule.Name, "error", err)
 	}
-	return c.cuts[0]
 }

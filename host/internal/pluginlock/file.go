@@ -25,6 +25,7 @@ type Entry struct {
 	Simulated  bool
 	Attributes []Attribute       // of its config block
 	Drives     []Driven          // programs of the operator's machine that it drives
+	Nature     Nature            // of a validator
 	Hashes     map[string]string // platform to "sha256:<hex>"
 	Declared   string            // file:line, where it was read from a file
 }
@@ -34,6 +35,18 @@ type Attribute struct {
 	Name     string
 	Type     string
 	Required bool
+}
+
+// Nature is what a validator's manifest declared of it when it was locked.
+type Nature struct {
+	Feeds    []string // what its checks are fed
+	Pure     bool     // its verdict depends on the check alone
+	Resident bool     // one process answers many checks
+}
+
+// Same reports whether two are the same; the order of feeds does not matter.
+func (n Nature) Same(o Nature) bool {
+	return n.Pure == o.Pure && n.Resident == o.Resident && slices.Equal(slices.Sorted(slices.Values(n.Feeds)), slices.Sorted(slices.Values(o.Feeds)))
 }
 
 // Driven is a program that a plugin drives, as its manifest declared it when it was locked.

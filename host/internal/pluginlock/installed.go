@@ -68,6 +68,7 @@ type Facts struct {
 	Simulated  bool
 	Attributes []Attribute
 	Drives     []Driven
+	Nature     Nature
 }
 
 // Lock makes entries of all the installed programs. describe asks one what it is; it may be nil.
@@ -93,7 +94,7 @@ func Lock(dirs []string, describe func(Program) (Facts, error)) ([]Entry, error)
 					At(p.Path).Fix("run: drawspan plugin lock")
 			}
 			e.Version, e.Protocol, e.Simulated = facts.Version, facts.Protocol, facts.Simulated
-			e.Attributes, e.Drives = facts.Attributes, facts.Drives
+			e.Attributes, e.Drives, e.Nature = facts.Attributes, facts.Drives, facts.Nature
 		}
 		entries = append(entries, e)
 	}

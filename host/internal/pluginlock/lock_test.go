@@ -29,6 +29,7 @@ func TestWhatIsWrittenIsReadAgainAndLooksTheSameEachTime(t *testing.T) {
 		{
 			Name: "validator-paths", Version: "0.1.0", Protocol: []string{"v1alpha"},
 			Hashes: map[string]string{"linux_amd64": digestA, "darwin_arm64": digestB},
+			Nature: pluginlock.Nature{Feeds: []string{"patch", "facts"}, Pure: true, Resident: true},
 		},
 		{
 			Name: "executor-script", Version: `odd "${x}" %{ \n`, Protocol: []string{"v1alpha", "v1"}, Simulated: true,
@@ -50,6 +51,9 @@ func TestWhatIsWrittenIsReadAgainAndLooksTheSameEachTime(t *testing.T) {
 	if !ok || e.Version != f.Entries[1].Version || !e.Simulated || len(e.Attributes) != 2 || e.Attributes[1].Name != "play" ||
 		!maps.Equal(e.Hashes, f.Entries[1].Hashes) || !slices.Equal(e.Protocol, f.Entries[1].Protocol) {
 		t.Errorf("executor-script = %+v", e)
+	}
+	if v, ok := got.Find("validator", "paths"); !ok || !v.Nature.Same(f.Entries[0].Nature) || e.Nature.Same(v.Nature) {
+		t.Errorf("validator-paths = %+v", v)
 	}
 	if e.Declared != path+":3" {
 		t.Errorf("declared at %s, want line 3", e.Declared)

@@ -121,6 +121,7 @@ var drivesSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "pro
 var entrySchema = &hcl.BodySchema{
 	Attributes: []hcl.AttributeSchema{
 		{Name: "version"}, {Name: "protocol"}, {Name: "simulated"}, {Name: "hashes", Required: true},
+		{Name: "feeds"}, {Name: "pure"}, {Name: "resident"},
 	},
 	Blocks: []hcl.BlockHeaderSchema{
 		{Type: "attribute", LabelNames: []string{"name"}}, {Type: "drives", LabelNames: []string{"program"}},
@@ -189,12 +190,7 @@ func (p *parser) entry(b *hcl.Block) Entry {
 	if a, ok := content.Attributes["version"]; ok {
 		e.Version = p.text(a)
 	}
-	if a, ok := content.Attributes["simulated"]; ok {
-		e.Simulated = p.flag(a)
-	}
-	if a, ok := content.Attributes["protocol"]; ok {
-		e.Protocol = p.texts(a)
-	}
+	p.rest(&e, content)
 	if a, ok := content.Attributes["hashes"]; ok {
 		e.Hashes = p.hashes(a)
 	}
@@ -213,6 +209,26 @@ func (p *parser) entry(b *hcl.Block) Entry {
 	}
 	slices.SortFunc(e.Attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 	return e
+}
+
+// rest takes what may be left out.
+func (p *parser) rest(e *Entry, content *hcl.BodyContent) {
+	for _, f := range []struct {
+		name string
+		to   *bool
+	}{{"simulated", &e.Simulated}, {"pure", &e.Nature.Pure}, {"resident", &e.Nature.Resident}} {
+		if a, ok := content.Attributes[f.name]; ok {
+			*f.to = p.flag(a)
+		}
+	}
+	for _, l := range []struct {
+		name string
+		to   *[]string
+	}{{"protocol", &e.Protocol}, {"feeds", &e.Nature.Feeds}} {
+		if a, ok := content.Attributes[l.name]; ok {
+			*l.to = p.texts(a)
+		}
+	}
 }
 
 // pin is the program of an executor.

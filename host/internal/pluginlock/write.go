@@ -37,14 +37,17 @@ func encodeEntry(body *hclwrite.Body, e Entry) {
 	if e.Version != "" {
 		body.SetAttributeValue("version", cty.StringVal(e.Version))
 	}
-	if len(e.Protocol) > 0 {
-		var names []cty.Value
-		for _, p := range e.Protocol {
-			names = append(names, cty.StringVal(p))
-		}
-		body.SetAttributeValue("protocol", cty.TupleVal(names))
-	}
+	encodeList(body, "protocol", e.Protocol)
 	body.SetAttributeValue("simulated", cty.BoolVal(e.Simulated))
+	encodeList(body, "feeds", slices.Sorted(slices.Values(e.Nature.Feeds)))
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{{"pure", e.Nature.Pure}, {"resident", e.Nature.Resident}} {
+		if flag.set {
+			body.SetAttributeValue(flag.name, cty.True)
+		}
+	}
 	hashes := map[string]cty.Value{}
 	for platform, digest := range maps.All(e.Hashes) {
 		hashes[platform] = cty.StringVal(digest)
@@ -63,6 +66,18 @@ func encodeEntry(body *hclwrite.Body, e Entry) {
 		inner := body.AppendNewBlock("drives", []string{d.Name}).Body()
 		encodeTexts(inner, []string{"profile", d.Profile, "tested", d.Tested, "install", d.Install})
 	}
+}
+
+// encodeList sets a list of texts, where there are any.
+func encodeList(body *hclwrite.Body, name string, texts []string) {
+	if len(texts) == 0 {
+		return
+	}
+	var all []cty.Value
+	for _, t := range texts {
+		all = append(all, cty.StringVal(t))
+	}
+	body.SetAttributeValue(name, cty.TupleVal(all))
 }
 
 // encodeTexts sets names and values in turn, leaving out what is empty.

@@ -215,6 +215,7 @@ type GateRule struct {
 	Default   string        // "pass" or "fail", when the deadline comes
 	Timeout   time.Duration // of one evaluation
 	Retries   int           // evaluations beyond the first, after one that could not be done
+	Digest    string        // of the plugin's program, as the lock file has it; "" for none
 	Feeds     []string      // what the lock file knows that the plugin asks to be fed, and is
 	Pure      bool
 	Resident  bool

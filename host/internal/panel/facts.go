@@ -1,0 +1,246 @@
+package panel
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/work"
+	"github.com/drawspan/drawspan/sdk"
+)
+
+// micros is how a metric is counted: the record has no fractions.
+const micros = 1e6
+
+// metrics takes a validator's numbers over.
+func metrics(in map[string]float64) (map[string]int64, error) {
+	if len(in) > sdk.MaxMetrics {
+		return nil, fault.New(fault.PluginProtocol, "the validator answered with %d numbers, more than %d", len(in), sdk.MaxMetrics)
+	}
+	if len(in) == 0 {
+		return nil, nil
+	}
+	out := make(map[string]int64, len(in))
+	for name, n := range in {
+		if math.IsNaN(n) || math.Abs(n) > math.MaxInt32*micros || name == "" || len(name) > sdk.MaxName {
+			return nil, fault.New(fault.PluginProtocol, "the validator answered with a number %.40q of %v", name, n)
+		}
+		out[name] = int64(math.Round(n * micros))
+	}
+	return out, nil
+}
+
+// known are the facts that a rule may rest on: of the gates those alone that come before it by its own
+// word, so that they do not depend on which validator happened to be quicker.
+func (t *sitting) known(rule work.GateRule) work.Facts {
+	facts := t.s.Facts
+	facts.Gates = map[string]work.GateFact{}
+	for _, name := range t.before(rule) {
+		i := slices.IndexFunc(t.gates, func(g work.GateRecord) bool { return g.Name == name })
+		if i < 0 {
+			continue
+		}
+		g := t.gates[i]
+		fact := work.GateFact{Verdict: g.Verdict, Message: g.Reason, Metrics: map[string]float64{}}
+		if v, ok := t.found[g.Validation]; ok {
+			fact.Result, fact.Message, fact.Findings = v.Result, v.Message, len(v.Findings)
+			for name, n := range v.Metrics {
+				fact.Metrics[name] = float64(n) / micros
+			}
+		}
+		facts.Gates[name] = fact
+	}
+	return facts
+}
+
+// before are the gates that a rule needs or asks about, and those that they do.
+func (t *sitting) before(rule work.GateRule) []string {
+	var all []string
+	pending := slices.Concat(rule.Needs, rule.After)
+	for len(pending) > 0 {
+		name := pending[0]
+		pending = pending[1:]
+		if slices.Contains(all, name) {
+			continue
+		}
+		all = append(all, name)
+		for _, r := range t.s.Rules {
+			if r.Name == name {
+				pending = append(pending, slices.Concat(r.Needs, r.After)...)
+			}
+		}
+	}
+	return all
+}
+
+// fed are facts as a validator is fed them.
+func fed(f work.Facts) *sdk.Facts {
+	out := &sdk.Facts{
+		Diff: numbers(f.Diff), Gates: map[string]sdk.GateFact{},
+		Executor: sdk.ExecutorFact{Name: f.Executor.Name, Plugin: f.Executor.Plugin, Simulated: f.Executor.Simulated},
+	}
+	for name, g := range f.Gates {
+		out.Gates[name] = sdk.GateFact{Verdict: string(g.Verdict), Result: string(g.Result), Message: g.Message, Findings: g.Findings, Metrics: g.Metrics}
+	}
+	if u := f.Usage; u != nil {
+		out.Usage = &sdk.Usage{
+			Input: u.Input, CachedRead: u.CachedRead, CachedWrite: u.CachedWrite, Output: u.Output, Reasoning: u.Reasoning, Calls: u.Calls,
+			Cost: float64(u.CostMicros) / micros, Currency: u.Currency, Model: u.Model, Scope: u.Scope, Basis: u.Basis,
+		}
+	}
+	if c := f.Claims; c != nil {
+		out.Claims = &sdk.Claims{StopReason: c.StopReason, Failed: c.Failed, Denied: c.Denied, Summary: c.Summary, Files: slices.Clone(c.Files)}
+	}
+	return out
+}
+
+// numbers are those of a diff.
+func numbers(d work.DiffFacts) sdk.DiffFacts {
+	out := sdk.DiffFacts{Files: len(d.Files), Lines: d.Lines(), Insertions: d.Insertions, Deletions: d.Deletions, Binary: d.Binary}
+	for _, c := range d.Files {
+		switch c.Op {
+		case "add":
+			out.Added++
+		case "modify":
+			out.Modified++
+		case "delete":
+			out.Deleted++
+		case "mode":
+			out.Modes++
+		}
+		if c.NewMode == "120000" {
+			out.Links++
+		}
+		out.Bytes += c.Size
+		out.Largest = max(out.Largest, c.Size)
+	}
+	return out
+}
+
+// question is what a validator is asked, and what it has to see for it.
+type question struct {
+	check  sdk.Check
+	shown  work.DiffFacts
+	launch Launch
+	inputs string // digest of all that the answer rests on
+}
+
+// ask puts a rule's question together. facts are those that the rule may rest on.
+func (t *sitting) ask(rule work.GateRule, facts work.Facts) (question, error) {
+	shown, err := shownTo(rule, facts.Diff)
+	if err != nil {
+		return question{}, err
+	}
+	facts.Diff = shown
+	q := question{shown: shown, check: sdk.Check{
+		AttemptID: t.s.AttemptID, Gate: rule.Name, Base: t.s.Base, Head: t.s.Head, TreeSum: t.s.TreeSum,
+		Changes: changes(shown), Paths: t.s.Paths, Config: rule.Config,
+	}}
+	if slices.Contains(rule.Feeds, sdk.FeedFacts) {
+		q.check.Facts = fed(facts)
+	}
+	if q.inputs, err = inputs(rule, q.check); err != nil {
+		return question{}, err
+	}
+	q.launch = Launch{Name: rule.Validator, Config: rule.Config, Policy: rule.Sandbox, AttemptID: t.s.AttemptID}
+	return q, nil
+}
+
+// feed adds what is dear to make: the trees and the patch.
+func (t *sitting) feed(ctx context.Context, rule work.GateRule, q *question) error {
+	var err error
+	if slices.Contains(rule.Feeds, sdk.FeedPatch) {
+		if q.check.Patch, q.check.PatchCut, err = t.patch(ctx, rule, q.shown); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(rule.Feeds, sdk.FeedBase) {
+		if q.launch.BaseTree, err = t.base(ctx); err != nil {
+			return err
+		}
+		q.check.BaseTree = q.launch.BaseTree
+	}
+	if rule.Resident {
+		return nil
+	}
+	if q.launch.Head, err = t.s.Trees.Head(ctx); err != nil {
+		return err
+	}
+	q.check.Tree = q.launch.Head.Path
+	return nil
+}
+
+// patch is the change's, or that of what the rule is shown.
+func (t *sitting) patch(ctx context.Context, rule work.GateRule, shown work.DiffFacts) ([]byte, bool, error) {
+	var paths []string
+	if len(rule.Paths) > 0 {
+		for _, c := range shown.Files {
+			paths = append(paths, c.Path)
+		}
+	}
+	key := strings.Join(paths, "\x00")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p, ok := t.patches[key]; ok {
+		return p.bytes, p.cut, nil
+	}
+	b, cut, err := t.s.Trees.Patch(ctx, paths, sdk.MaxPatch)
+	if err != nil {
+		return nil, false, err
+	}
+	t.patches[key] = patch{b, cut}
+	return b, cut, nil
+}
+
+type patch struct {
+	bytes []byte
+	cut   bool
+}
+
+// base is the one tree of the base, made when it is first asked for.
+func (t *sitting) base(ctx context.Context) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.baseDir != "" {
+		return t.baseDir, nil
+	}
+	dir, drop, err := t.s.Trees.Base(ctx)
+	if err != nil {
+		return "", err
+	}
+	t.baseDir, t.dropBase = dir, drop
+	return dir, nil
+}
+
+// inputs is the digest of all that the answer to a check rests on: what is judged, by which program under
+// which configuration in which sandbox.
+func inputs(rule work.GateRule, c sdk.Check) (string, error) {
+	box := work.SandboxPolicy{}
+	if rule.Sandbox != nil {
+		box = *rule.Sandbox
+	}
+	box.Declared, box.Widenings = "", nil // where it is written makes no difference
+	box.Credentials = slices.Clone(box.Credentials)
+	for i := range box.Credentials {
+		box.Credentials[i].Declared = ""
+	}
+	body, err := json.Marshal(struct {
+		Version              int
+		Plugin, Digest, Gate string
+		Config               json.RawMessage
+		Box                  work.SandboxPolicy
+		Tree, Base, Head     string
+		Changes              []sdk.Change
+		Paths                []sdk.Paths
+		Facts                *sdk.Facts
+		Feeds                []string
+		Resident             bool
+	}{1, rule.Validator, rule.Digest, rule.Name, rule.Config, box, c.TreeSum, c.Base, c.Head, c.Changes, c.Paths, c.Facts, rule.Feeds, rule.Resident})
+	if err != nil {
+		return "", fault.Wrap(err, fault.Internal, "what gate %q rests on cannot be encoded", rule.Name)
+	}
+	return digestOf(body), nil
+}

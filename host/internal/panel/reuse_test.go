@@ -1,0 +1,168 @@
+package panel
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/drawspan/drawspan/host/internal/gate"
+	"github.com/drawspan/drawspan/host/internal/ident"
+	"github.com/drawspan/drawspan/host/internal/work"
+	"github.com/drawspan/drawspan/sdk"
+)
+
+func pure(name string) work.GateRule {
+	r := rule(name)
+	r.Pure, r.Config = true, json.RawMessage(`{"max":1}`)
+	return r
+}
+
+func TestAPureResultIsUsedAgainForEqualInputsAlone(t *testing.T) {
+	b := newBench(t)
+	first := b.subject(pure("g"))
+	b.judge(first)
+	again := b.subject(pure("g"))
+	_, stands := b.judge(again)
+	was, is := b.tried(first, "g")[0], b.tried(again, "g")[0]
+	if stands != gate.Passed || len(b.plugins.launches) != 1 || is.Reused != was.ID || is.ID == was.ID || is.Inputs != was.Inputs || is.Plugin != was.Plugin ||
+		is.AttemptID != again.AttemptID || string(is.Enforced) != string(was.Enforced) || is.Stdout != "" {
+		t.Fatalf("%v, %d launches: %+v", stands, len(b.plugins.launches), is)
+	}
+	for what, change := range map[string]func(*Subject){
+		"tree": func(s *Subject) { s.TreeSum = "other" }, "base": func(s *Subject) { s.Base = "other" }, "head": func(s *Subject) { s.Head = "other" },
+		"paths": func(s *Subject) { s.Paths = []sdk.Paths{{Forbid: []string{"x"}}} }, "config": func(s *Subject) { s.Rules[0].Config = json.RawMessage(`{"max":2}`) },
+		"program": func(s *Subject) { s.Rules[0].Digest = "sha256:11" }, "sandbox": func(s *Subject) { s.Rules[0].Sandbox.Level = "guarded" },
+		"not pure": func(s *Subject) { s.Rules[0].Pure = false }, "a variable": func(s *Subject) { s.Rules[0].Sandbox.Pass = []string{"HOME"} },
+		"network": func(s *Subject) { s.Rules[0].Sandbox.Network.Mode = work.NetworkHost },
+		"feeds":   func(s *Subject) { s.Rules[0].Feeds = []string{sdk.FeedFacts} },
+	} {
+		s := b.subject(pure("g"))
+		change(s)
+		if b.judge(s); b.tried(s, "g")[0].Reused != "" {
+			t.Errorf("another %s: the result was used again", what)
+		}
+	}
+}
+
+func TestWhereARuleIsWrittenDoesNotMatter(t *testing.T) {
+	b := newBench(t)
+	b.judge(b.subject(pure("g")))
+	moved := b.subject(pure("g"))
+	moved.Rules[0].Declared, moved.Rules[0].Sandbox.Declared = "y.hcl:9", "y.hcl:1"
+	if b.judge(moved); b.tried(moved, "g")[0].Reused == "" {
+		t.Error("it was evaluated again")
+	}
+}
+
+func TestAnErrorIsNotUsedAgain(t *testing.T) {
+	b := newBench(t)
+	b.plugins.plays["g"] = []play{crashes, says(sdk.Error), says(sdk.Pass)}
+	for range 2 {
+		b.judge(b.subject(pure("g")))
+	}
+	if len(b.results.kept) != 0 {
+		t.Errorf("kept %+v", b.results.kept)
+	}
+	if _, stands := b.judge(b.subject(pure("g"))); stands != gate.Passed {
+		t.Errorf("stands %v", stands)
+	}
+}
+
+func TestF10_AKeptResultThatDoesNotFitIsNotUsed(t *testing.T) {
+	for what, forge := range map[string]func(*work.Validation){
+		"result": func(v *work.Validation) { v.Result = "fine" }, "an error": func(v *work.Validation) { v.Result = work.ResultError },
+		"inputs": func(v *work.Validation) { v.Inputs = "sha256:other" }, "program": func(v *work.Validation) { v.Plugin.Digest = "sha256:other" },
+		"name": func(v *work.Validation) { v.Plugin.Name = "other" }, "gate": func(v *work.Validation) { v.Gate = "other" }, "id": func(v *work.Validation) { v.ID = "x" },
+		"findings": func(v *work.Validation) { v.Findings = make([]work.Finding, maxFindings+1) },
+	} {
+		b := newBench(t)
+		b.plugins.plays["g"] = []play{says(sdk.Fail)}
+		first := b.subject(pure("g"))
+		b.judge(first)
+		v := b.tried(first, "g")[0]
+		v.Result, v.ID = work.ResultPass, ident.New(ident.Validation)
+		forge(&v)
+		b.results.kept[b.tried(first, "g")[0].Inputs] = v
+		if _, stands := b.judge(b.subject(pure("g"))); stands != gate.Rejected {
+			t.Errorf("another %s: %v", what, stands)
+		}
+	}
+}
+
+func stays(name string) work.GateRule {
+	r := rule(name)
+	r.Resident = true
+	return r
+}
+
+func TestAResidentValidatorIsOneProcessWithoutATree(t *testing.T) {
+	b := newBench(t)
+	for range 3 {
+		b.judge(b.subject(stays("a"), stays("b")))
+	}
+	if len(b.plugins.launches) != 1 || b.plugins.live != 1 || len(b.plugins.checks) != 6 || b.plugins.launches[0].Head != (Head{}) || b.plugins.checks[0].Tree != "" {
+		t.Fatalf("%d launches, %d checks: %+v", len(b.plugins.launches), len(b.plugins.checks), b.plugins.launches[0])
+	}
+	other := stays("a")
+	other.Config = json.RawMessage(`{"max":2}`)
+	b.judge(b.subject(other))
+	if len(b.plugins.launches) != 2 {
+		t.Errorf("another configuration: %d launches", len(b.plugins.launches))
+	}
+	b.panel.Release(t.Context())
+	if b.plugins.live != 0 {
+		t.Errorf("%d are left", b.plugins.live)
+	}
+	if _, stands := b.judge(b.subject(stays("a"))); stands != gate.Passed || len(b.plugins.launches) != 3 {
+		t.Errorf("after a release: %v, %d launches", stands, len(b.plugins.launches))
+	}
+}
+
+func TestF10_AResidentThatCrashesIsAnErrorOfThatCheckAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.plugins.plays["a"] = []play{says(sdk.Pass), crashes, says(sdk.Pass), hangs, says(sdk.Pass)}
+		for i, want := range []gate.Standing{gate.Passed, gate.Rejected, gate.Passed, gate.Rejected, gate.Passed} {
+			if _, stands := b.judge(b.subject(stays("a"))); stands != want {
+				t.Errorf("check %d: %v, want %v", i, stands, want)
+			}
+		}
+		if len(b.plugins.launches) != 3 || b.plugins.live != 1 {
+			t.Errorf("%d launches, %d live", len(b.plugins.launches), b.plugins.live)
+		}
+		b.panel.Release(t.Context())
+	})
+}
+
+func TestAResidentGoesWhenNobodyUsesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.judge(b.subject(stays("a")))
+		time.Sleep(residentIdle + time.Second)
+		synctest.Wait()
+		if b.plugins.live != 0 {
+			t.Errorf("%d live", b.plugins.live)
+		}
+	})
+}
+
+func TestThereAreNeverTooManyResidents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		for i := range 3 * maxResidents {
+			r := stays("a")
+			r.Config = json.RawMessage{byte('0' + i)}
+			b.judge(b.subject(r))
+		}
+		synctest.Wait()
+		if b.plugins.live > maxResidents {
+			t.Errorf("%d live", b.plugins.live)
+		}
+		b.panel.Release(context.Background())
+		if b.plugins.live != 0 {
+			t.Errorf("%d left", b.plugins.live)
+		}
+	})
+}
