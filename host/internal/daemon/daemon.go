@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/loader"
 	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/policy"
+	"github.com/drawspan/drawspan/host/internal/reuse"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/store"
 	"github.com/drawspan/drawspan/host/internal/work"
@@ -214,9 +216,14 @@ func (d *Daemon) openPlugins(_ context.Context, l *loaded) error {
 
 func (d *Daemon) openDispatch(ctx context.Context, l *loaded) error {
 	record, artifacts, plugins := recordPort{d.store, d.vault}, artifactsPort{d.artifacts, d.vault}, d.pluginsPort()
+	results, err := reuse.Open(filepath.Join(l.cfg.Daemon.StateDir, "results"))
+	if err != nil {
+		return err
+	}
 	d.panel = panel.New(panel.Options{
-		Record: record, Plugins: dispatch.Validators(plugins), Artifacts: artifacts, Actor: daemonActor(), Version: d.opt.Version, Now: time.Now, Log: d.log.Named("gates"),
+		Results: results, Parallel: min(l.policy.MaxParallel, runtime.NumCPU()), Record: record, Plugins: dispatch.Validators(plugins), Artifacts: artifacts, Actor: daemonActor(), Version: d.opt.Version, Now: time.Now, Log: d.log.Named("gates"),
 	})
+	d.closers = append(d.closers, func(ctx context.Context) error { d.panel.Release(ctx); return nil })
 	d.dispatch = dispatch.New(dispatch.Options{
 		Record: record, Trees: d.trees, Plugins: plugins, Provision: d.provisionPort(), Artifacts: artifacts, Journals: d.journals, Panel: d.panel,
 		Policy: l.policy, Version: d.opt.Version, Now: time.Now, Wake: d.bus.Wake, Log: d.log.Named("dispatch"),

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/drawspan/drawspan/config"
@@ -46,7 +47,22 @@ func load(o Options) (*loaded, error) {
 			drives(ex, entry)
 		}
 	}
+	for _, ws := range compiled.Workspaces {
+		for i := range ws.Gates {
+			known(&ws.Gates[i], lock)
+		}
+	}
 	return &loaded{cfg: cfg, policy: compiled, lock: lock, at: time.Now().UTC()}, nil
+}
+
+// known fills in what the lock file knows of a gate's validator.
+func known(rule *work.GateRule, lock *pluginlock.File) {
+	if rule.Validator == "" || rule.Builtin {
+		return
+	}
+	if entry, ok := lock.Find("validator", rule.Validator); ok {
+		rule.Digest, rule.Feeds, rule.Pure, rule.Resident = entry.Digest(), slices.Clone(entry.Nature.Feeds), entry.Nature.Pure, entry.Nature.Resident
+	}
 }
 
 // Validate reads a configuration as the daemon would, and changes nothing.

@@ -84,6 +84,7 @@ func (d *Daemon) reload(ctx context.Context, actor work.Actor) (api.ConfigReload
 	d.loaded.Store(next)
 	d.loader.SetLock(next.lock)
 	d.dispatch.SetPolicy(next.policy)
+	go d.panel.Release(context.WithoutCancel(ctx)) // ends when the validators of the old policy have; closing kills them
 	d.log.Info("configuration reloaded", "policy", next.policy.Digest, "changes", len(changes))
 	return out, nil
 }

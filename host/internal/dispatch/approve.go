@@ -34,6 +34,8 @@ func (a *drive) sink(ctx context.Context, e sdk.Event) error {
 	}
 	a.first.Do(func() { a.firstEvent = a.d.now() })
 	switch e.Type {
+	case sdk.EventFileChanged:
+		a.claimFile(e)
 	case sdk.EventQuestionAsked:
 		q, err := sdk.QuestionOf(e)
 		if err != nil {

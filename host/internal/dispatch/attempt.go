@@ -47,9 +47,10 @@ type drive struct {
 	questions  sync.WaitGroup
 	violations atomic.Int64
 
-	tally       sync.Mutex // guards the next two
+	tally       sync.Mutex // guards the next three
 	permissions work.Permissions
 	answers     []work.Approval // questions and requests that people were asked
+	files       []string        // that the executor said it changed
 }
 
 // ending is how the execution of an attempt came out, before the gates.
@@ -347,7 +348,11 @@ func (a *drive) follow(ctx, record context.Context) ending {
 		}
 	}
 	a.told(got.result, sent.Resume)
-	return ending{cause: cause, err: got.err, result: got.result, claim: claimOf(got.result, got.err), death: &death, started: true}
+	claim := claimOf(got.result, got.err)
+	if claim != nil {
+		claim.Files = a.claimedFiles()
+	}
+	return ending{cause: cause, err: got.err, result: got.result, claim: claim, death: &death, started: true}
 }
 
 // answer is what the executor's plugin said at the end.

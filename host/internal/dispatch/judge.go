@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 
 	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/work"
@@ -38,12 +40,44 @@ func (a *drive) subject() *panel.Subject {
 	}
 }
 
-// facts are what is known of the attempt before its gates.
+// facts are what is known of the attempt before its gates. The use of models is what the gateway counted;
+// what the executor says of it is a claim.
 func (a *drive) facts() work.Facts {
-	return work.Facts{
+	f := work.Facts{
 		Diff: a.at.Evidence.Diff, Usage: a.at.Evidence.Usage,
 		Executor: work.ExecutorFact{Name: a.at.Executor, Plugin: a.pluginName(), Simulated: a.at.Simulated || a.step.Simulated},
 	}
+	if c := a.at.Claim; c != nil {
+		f.Claims = &work.Claims{
+			StopReason: c.StopReason, Failed: c.Error != "" || c.ErrorClass != "", Denied: c.Denied, Summary: c.Summary, Files: slices.Clone(c.Files),
+		}
+	}
+	return f
+}
+
+// Bounds of what an executor may claim to have changed; what is beyond is not taken down.
+const (
+	maxClaimed     = 1000
+	maxClaimedPath = 1024
+)
+
+// claimFile takes down a path that the executor says it changed.
+func (a *drive) claimFile(e sdk.Event) {
+	var c sdk.FileChanged
+	if json.Unmarshal(e.Data, &c) != nil || c.Path == "" || len(c.Path) > maxClaimedPath {
+		return
+	}
+	a.tally.Lock()
+	defer a.tally.Unlock()
+	if len(a.files) < maxClaimed && !slices.Contains(a.files, c.Path) {
+		a.files = append(a.files, c.Path)
+	}
+}
+
+func (a *drive) claimedFiles() []string {
+	a.tally.Lock()
+	defer a.tally.Unlock()
+	return slices.Sorted(slices.Values(a.files))
 }
 
 // pluginName is the plugin that ran, as it was verified when it was started.

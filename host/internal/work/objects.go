@@ -127,6 +127,8 @@ type Claim struct {
 	Version    string `json:"version,omitempty"`     // of the program that it drove
 	RetryAfter int64  `json:"retry_after_ms,omitempty"`
 	Usage      *Usage `json:"usage,omitempty"`
+	// Files are paths that it said it changed; there may have been more.
+	Files []string `json:"files,omitempty"`
 }
 
 // Usage is the use of models. Input includes what was read from and written to a cache.
