@@ -180,7 +180,7 @@ func TestF10_NoChangePassesByAccident(t *testing.T) {
 				}
 			}
 			w.panel.Release(t.Context())
-			time.Sleep(time.Hour) // of the bubble: nothing may be left that waits
+			<-time.After(time.Hour) // of the bubble: nothing may be left that waits
 			if live, _ := w.plugins.count(); live != 0 || w.trees.bases != w.trees.drops {
 				t.Errorf("seed %d: %d validators are left, %d of %d bases", seed, live, w.trees.bases-w.trees.drops, w.trees.bases)
 			}

@@ -29,6 +29,7 @@ type resident struct {
 	turn chan struct{}
 
 	plugin  Plugin
+	kill    func() // ends the plugin
 	retired bool
 	idle    *time.Timer
 
@@ -68,6 +69,7 @@ func (r *residents) take(ctx context.Context, rule work.GateRule, launch Launch,
 				r.drop(one)
 				return nil, err
 			}
+			one.kill = func() { r.p.bury(context.WithoutCancel(ctx), one.plugin) }
 		}
 		return one, nil
 	}
@@ -145,14 +147,19 @@ func (r *residents) drop(one *resident) {
 	r.end(one)
 }
 
+// bury stops a validator and wants the proof of its death.
+func (p *Panel) bury(ctx context.Context, plugin Plugin) {
+	if death, err := plugin.Stop(ctx); err != nil || !death.Proved {
+		p.opt.Log.Error("validator's death is not proved", "plugin", plugin.Identity().Name, "error", err)
+	}
+}
+
 // end stops the process. The caller has the turn.
 func (r *residents) end(one *resident) {
 	one.retired = true
 	one.idle.Stop()
 	if one.plugin != nil {
-		if death, err := one.plugin.Stop(context.Background()); err != nil || !death.Proved {
-			r.p.opt.Log.Error("validator's death is not proved", "plugin", one.plugin.Identity().Name, "error", err)
-		}
+		one.kill()
 		one.plugin = nil
 	}
 	<-one.turn

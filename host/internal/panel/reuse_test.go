@@ -140,7 +140,7 @@ func TestAResidentGoesWhenNobodyUsesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.judge(b.subject(stays("a")))
-		time.Sleep(residentIdle + time.Second)
+		<-time.After(residentIdle + time.Second)
 		synctest.Wait()
 		if b.plugins.live != 0 {
 			t.Errorf("%d live", b.plugins.live)

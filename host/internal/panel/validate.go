@@ -109,11 +109,7 @@ func (t *sitting) check(ctx context.Context, rule work.GateRule, q question, v *
 	if err != nil {
 		return sdk.Verdict{}, cmp.Or(overLimit(ctx), err)
 	}
-	defer func() {
-		if death, err := plugin.Stop(context.WithoutCancel(ctx)); err != nil || !death.Proved {
-			t.p.opt.Log.Error("validator's death is not proved", "attempt", t.s.AttemptID, "gate", rule.Name, "error", err)
-		}
-	}()
+	defer t.p.bury(context.WithoutCancel(ctx), plugin)
 	return t.answerOf(ctx, plugin, q, v, out)
 }
 
