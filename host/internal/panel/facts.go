@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/gate"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -76,50 +77,6 @@ func (t *sitting) before(rule work.GateRule) []string {
 	return all
 }
 
-// fed are facts as a validator is fed them.
-func fed(f work.Facts) *sdk.Facts {
-	out := &sdk.Facts{
-		Diff: numbers(f.Diff), Gates: map[string]sdk.GateFact{},
-		Executor: sdk.ExecutorFact{Name: f.Executor.Name, Plugin: f.Executor.Plugin, Simulated: f.Executor.Simulated},
-	}
-	for name, g := range f.Gates {
-		out.Gates[name] = sdk.GateFact{Verdict: string(g.Verdict), Result: string(g.Result), Message: g.Message, Findings: g.Findings, Metrics: g.Metrics}
-	}
-	if u := f.Usage; u != nil {
-		out.Usage = &sdk.Usage{
-			Input: u.Input, CachedRead: u.CachedRead, CachedWrite: u.CachedWrite, Output: u.Output, Reasoning: u.Reasoning, Calls: u.Calls,
-			Cost: float64(u.CostMicros) / micros, Currency: u.Currency, Model: u.Model, Scope: u.Scope, Basis: u.Basis,
-		}
-	}
-	if c := f.Claims; c != nil {
-		out.Claims = &sdk.Claims{StopReason: c.StopReason, Failed: c.Failed, Denied: c.Denied, Summary: c.Summary, Files: slices.Clone(c.Files)}
-	}
-	return out
-}
-
-// numbers are those of a diff.
-func numbers(d work.DiffFacts) sdk.DiffFacts {
-	out := sdk.DiffFacts{Files: len(d.Files), Lines: d.Lines(), Insertions: d.Insertions, Deletions: d.Deletions, Binary: d.Binary}
-	for _, c := range d.Files {
-		switch c.Op {
-		case "add":
-			out.Added++
-		case "modify":
-			out.Modified++
-		case "delete":
-			out.Deleted++
-		case "mode":
-			out.Modes++
-		}
-		if c.NewMode == "120000" {
-			out.Links++
-		}
-		out.Bytes += c.Size
-		out.Largest = max(out.Largest, c.Size)
-	}
-	return out
-}
-
 // question is what a validator is asked, and what it has to see for it.
 type question struct {
 	check  sdk.Check
@@ -140,7 +97,8 @@ func (t *sitting) ask(rule work.GateRule, facts work.Facts) (question, error) {
 		Changes: changes(shown), Paths: t.s.Paths, Config: rule.Config,
 	}}
 	if slices.Contains(rule.Feeds, sdk.FeedFacts) {
-		q.check.Facts = fed(facts)
+		fed := gate.Facts(facts)
+		q.check.Facts = &fed
 	}
 	if q.inputs, err = inputs(rule, q.check); err != nil {
 		return question{}, err
