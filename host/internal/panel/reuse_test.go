@@ -102,7 +102,7 @@ func TestAResidentValidatorIsOneProcessWithoutATree(t *testing.T) {
 	for range 3 {
 		b.judge(b.subject(stays("a"), stays("b")))
 	}
-	if len(b.plugins.launches) != 1 || b.plugins.live != 1 || len(b.plugins.checks) != 6 || b.plugins.launches[0].Head != (Head{}) || b.plugins.checks[0].Tree != "" {
+	if len(b.plugins.launches) != 1 || b.plugins.live != 1 || len(b.plugins.checks) != 6 || b.plugins.launches[0].Head.Path != "" || b.plugins.checks[0].Tree != "" {
 		t.Fatalf("%d launches, %d checks: %+v", len(b.plugins.launches), len(b.plugins.checks), b.plugins.launches[0])
 	}
 	other := stays("a")
