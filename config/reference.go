@@ -37,8 +37,8 @@ refused until a version enforces it. ` + "`drawspan validate`" + ` shows every p
 - **path**: absolute or starting with ` + "`~/`" + `, without ` + "`..`" + ` and without symlinks
 - **glob**: over paths relative to the repository; ` + "`*`" + ` stays in one directory, ` + "`**`" + ` does not
 - **glob over refs**: ` + "`*` and `?`" + ` stay in one part of a ref: ` + "`feature/*`" + ` admits feature/x and not feature/x/y
-- **condition**: true or false from ` + "`diff.files`, `diff.lines`, `diff.insertions`, `diff.deletions`, `diff.binary`" + ` (numbers) and
-  ` + "`touches(diff, \"glob\", ...)`" + `, with ` + "`&&`, `||`, `!`" + ` and comparisons
+- **condition**: true or false from [facts](gates.md#facts) such as ` + "`diff.lines`, `gates.tests.verdict` and `touches(diff, \"glob\", ...)`" + `,
+  with ` + "`&&`, `||`, `!`, `? :`" + ` and comparisons; it must refer to at least one
 
 Expressions may use ` + "`var.<name>`, `local.<name>`" + ` and pure functions. There is no function that reads a file, the
 environment or the network, and no ` + "`for`" + `.

@@ -133,6 +133,19 @@ executor "gofmt" {
   }
 }
 
+# Gates that several workspaces share. Instead of holding them, a set may name a file that holds nothing else:
+# file = "gates.hcl", which desk and CI may both read.
+gates "common" {
+  gate "paths" {
+    validator = "paths"
+  }
+
+  # Whatever a simulated executor made is rejected. The daemon judges this itself.
+  gate "real" {
+    validator = "real-executor"
+  }
+}
+
 # A repository. Nothing outside these blocks can be worked on, whatever a caller sends.
 workspace "api" {
   root      = "~/src/api"
@@ -163,25 +176,27 @@ workspace "api" {
     wall = "1h" # of one attempt, gates included
   }
 
-  # Gates decide; an executor's word counts for nothing.
-  gate "paths" {
-    validator = "paths"
-  }
+  # Gates decide; an executor's word counts for nothing. These come first, as if they stood here.
+  gates = ["common"]
 
   gate "tests" {
     validator = "command"
     sandbox   = "offline"
-    needs     = ["paths"]
-    on_fail   = "fail"
+    needs     = ["paths"] # of the set
+    on_fail   = "fail"    # or "hold", or "warn"
+    on_error  = "closed"  # what counts when it could not be evaluated: it is rejected; or "hold"
+    timeout   = "5m"      # of one evaluation
+    retries   = 1         # further evaluations after an error, never after a fail
     config {
       run = ["go", "test", "./..."]
     }
   }
 
-  # Asked for by a dispatch only; a failure is shown and rejects nothing.
+  # Asked for by a dispatch only, and where a Go file changed; a failure is shown and rejects nothing.
   gate "vet" {
     validator = "command"
     sandbox   = "offline"
+    paths     = ["**/*.go"]
     on_fail   = "warn"
     optional  = true
     config {
@@ -189,9 +204,10 @@ workspace "api" {
     }
   }
 
-  # Waits for: drawspan approval allow|deny
+  # Waits for: drawspan approval allow|deny. A condition asks about facts: the diff, other gates, the usage, and
+  # what the executor claims, which is no evidence.
   gate "review" {
-    when     = diff.lines > var.review_lines || touches(diff, "go.mod", "go.sum")
+    when     = gates.tests.result == "warn" || claims != null && claims.denied || diff.lines > var.review_lines || touches(diff, "go.mod", "go.sum")
     hold     = "A person looks at large or dependency-changing diffs."
     deadline = "24h"
     default  = "fail"
