@@ -91,7 +91,7 @@ func (s *shell) judged() (*config.Config, config.Diagnostics, error) {
 		return nil, nil, err
 	}
 	src := s.source()
-	src.Attributes = attributes(lock)
+	src.Attributes, src.Plugins = attributes(lock), lock.Names
 	cfg, diags := config.Load(src)
 	if cfg == nil {
 		return nil, diags, nil
