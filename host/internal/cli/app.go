@@ -10,6 +10,7 @@ import (
 	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/internal/pluginlock"
 	"github.com/drawspan/drawspan/host/internal/policy"
+	"github.com/drawspan/drawspan/host/internal/report"
 )
 
 // App is what the command line cannot do itself. A nil function makes its command answer that this
@@ -25,6 +26,8 @@ type App struct {
 	Describe func(ctx context.Context, o DaemonOptions, p pluginlock.Program) (pluginlock.Facts, error)
 	// Pins finds the programs that the declared executors drive; what cannot be pinned is in left, by executor.
 	Pins func(ctx context.Context, o DaemonOptions) (pins []pluginlock.Pin, left map[string]error, err error)
+	// GateRun judges a range of commits without a daemon.
+	GateRun func(ctx context.Context, o GateRunOptions) (*report.Document, error)
 	// Demo shows real steps on a temporary repository.
 	Demo func(ctx context.Context, o DemoOptions) error
 }

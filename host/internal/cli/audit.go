@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/client"
 	"github.com/drawspan/drawspan/host/fault"
+	exported "github.com/drawspan/drawspan/host/internal/evidence"
 	"github.com/drawspan/drawspan/host/internal/term"
 )
 
@@ -23,13 +25,14 @@ func (s *shell) auditCommand() *cobra.Command {
 func (s *shell) auditVerify() *cobra.Command {
 	var req api.AuditVerifyRequest
 	cmd := s.leaf(leaf{
-		use: "verify", short: "Verify the whole log: tree, chains, checkpoints, bodies",
+		use: "verify", args: []string{"[FILE]"}, short: "Verify the whole log: tree, chains, checkpoints, bodies",
 		long: `Recomputes the log from its leaves and compares: the tree, the chain of every run, every checkpoint's
 signature, every body against its digest, with --artifacts every stored byte. Exit 21 when anything
-does not agree.`,
+does not agree. With a FILE it verifies that export, or the record of a gate run, and asks no daemon; the
+key that signed it is shown, for you to compare.`,
 		example: "drawspan audit verify --artifacts",
-		run: func(ctx context.Context, _ []string) error {
-			v, err := ask[api.AuditVerdict](ctx, s, api.OpAuditVerify, req)
+		run: func(ctx context.Context, args []string) error {
+			v, err := s.verified(ctx, req, args)
 			if err != nil {
 				return err
 			}
@@ -44,6 +47,34 @@ does not agree.`,
 	})
 	cmd.Flags().BoolVar(&req.Artifacts, "artifacts", false, "read and hash every stored artifact too")
 	return cmd
+}
+
+// verified is the verdict on the daemon's log, or on a file.
+func (s *shell) verified(ctx context.Context, req api.AuditVerifyRequest, files []string) (api.AuditVerdict, error) {
+	if len(files) == 0 {
+		return ask[api.AuditVerdict](ctx, s, api.OpAuditVerify, req)
+	}
+	if req.Artifacts {
+		return api.AuditVerdict{}, usage("--artifacts: an export holds no artifacts, only their digests")
+	}
+	f, err := os.Open(s.absolute(files[0]))
+	if err != nil {
+		return api.AuditVerdict{}, unreadable(files[0], err)
+	}
+	defer f.Close()
+	began := time.Now()
+	v, err := exported.Verify(ctx, f)
+	if err != nil {
+		return api.AuditVerdict{}, err
+	}
+	out := api.AuditVerdict{
+		OK: v.OK(), Events: v.Events, Runs: v.Runs, Checkpoints: v.Checkpoints, Bodies: v.Bodies, Purged: v.Purged, Root: v.Root, Key: v.Key,
+		Problems: []string{}, TookMS: float64(time.Since(began)) / float64(time.Millisecond),
+	}
+	for _, p := range v.Problems {
+		out.Problems = append(out.Problems, fmt.Sprintf("event %d: %s: %s", p.Seq, p.What, p.Detail))
+	}
+	return out, nil
 }
 
 func (p *page) auditVerdict(v api.AuditVerdict, read bool) {

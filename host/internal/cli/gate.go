@@ -16,9 +16,9 @@ import (
 )
 
 func (s *shell) gateCommand() *cobra.Command {
-	return s.group("gate", "See what gates decided, and why",
+	return s.group("gate", "See what gates decided and why, or judge commits",
 		"A gate is a rule over recorded validations and the diff. Its verdict is pass, fail or hold.",
-		s.gateLs(), s.gateExplain())
+		s.gateLs(), s.gateExplain(), s.gateRun())
 }
 
 func (s *shell) gateLs() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/daemon"
 	"github.com/drawspan/drawspan/host/internal/demo"
 	"github.com/drawspan/drawspan/host/internal/pluginlock"
+	"github.com/drawspan/drawspan/host/internal/report"
 	"github.com/drawspan/drawspan/sdk/wire"
 )
 
@@ -23,7 +24,8 @@ func Program() App {
 		Pins: func(ctx context.Context, o DaemonOptions) ([]pluginlock.Pin, map[string]error, error) {
 			return daemon.Pins(ctx, o.toDaemon())
 		},
-		Demo: demonstrate,
+		Demo:    demonstrate,
+		GateRun: gateRun,
 	}
 }
 
@@ -36,6 +38,17 @@ func (o DaemonOptions) toDaemon() daemon.Options {
 		d.Ready = func(r daemon.Ready) { o.Ready(r.Socket, r.Address) }
 	}
 	return d
+}
+
+// gateRun judges commits with a daemon that serves nobody.
+func gateRun(ctx context.Context, o GateRunOptions) (*report.Document, error) {
+	doc, err := daemon.GateRun(ctx, o.toDaemon(), daemon.GateAsk{
+		Base: o.Base, Head: o.Head, Workspace: o.Workspace, Root: o.Root, Only: o.Only, Baseline: o.Baseline, Locked: o.Locked, Cache: o.Cache, Record: o.Record,
+	})
+	if diags := daemon.Diagnostics(err); diags != nil {
+		return nil, diagnosed{diags}
+	}
+	return doc, err
 }
 
 // describe asks a program what it is, confined, for the lock file.

@@ -28,7 +28,11 @@ func load(o Options) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	source := o.Source
+	return compile(o, o.Source, lock)
+}
+
+// compile makes a policy of what a source holds, with the plugins that are locked.
+func compile(o Options, source config.Source, lock *pluginlock.File) (*loaded, error) {
 	source.Attributes = func(kind, plugin string) ([]config.Attribute, bool) { return attributesOf(lock, kind, plugin) }
 	source.Plugins = lock.Names
 	cfg, diags := config.Load(source)

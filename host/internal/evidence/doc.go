@@ -1,8 +1,9 @@
-// Package evidence will export a run as a bundle that somebody else can verify offline, and verify
-// such a bundle: events, inclusion proofs, signed checkpoints and artifacts. The room is empty until
-// the record's issue; `drawspan audit verify` already proves the log in place.
+// Package evidence verifies an exported log offline: the file that `drawspan audit export` and `drawspan
+// gate run --record` write, with nothing but the file itself.
 //
-// A verifier needs the bundle and a public key, no daemon, no database and no network.
+// It guarantees that every envelope, body, chain and the signed root are recomputed, that a file which holds
+// a part of a log is never called whole, and that a file of any content ends in a verdict or an error within
+// bounds. Who holds the key that signed is not in the file: the verdict names the key.
 //
 // It must not know storage, git, plugins or HTTP.
 package evidence

@@ -205,6 +205,11 @@ func (w *Workspace) Bring(ctx context.Context, commits ...string) error {
 	return nil
 }
 
+// TreeOf is the id of a commit's tree.
+func (w *Workspace) TreeOf(ctx context.Context, commit string) (string, error) {
+	return w.mirror.tree(ctx, w.trees.git, commit)
+}
+
 // TopOf is the top of the repository that a path of this machine lies in, "" for none.
 func TopOf(path string) string {
 	for dir := path; ; dir = filepath.Dir(dir) {

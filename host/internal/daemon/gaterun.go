@@ -1,0 +1,452 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/drawspan/drawspan/config"
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/artifact"
+	"github.com/drawspan/drawspan/host/internal/dispatch"
+	"github.com/drawspan/drawspan/host/internal/event"
+	"github.com/drawspan/drawspan/host/internal/gaterun"
+	"github.com/drawspan/drawspan/host/internal/panel"
+	"github.com/drawspan/drawspan/host/internal/pluginlock"
+	"github.com/drawspan/drawspan/host/internal/provision"
+	"github.com/drawspan/drawspan/host/internal/report"
+	"github.com/drawspan/drawspan/host/internal/reuse"
+	"github.com/drawspan/drawspan/host/internal/work"
+	"github.com/drawspan/drawspan/host/internal/worktree"
+)
+
+// GateAsk is what `drawspan gate run` was asked.
+type GateAsk struct {
+	Base, Head []string // revisions, the first that is there
+	Workspace  string
+	Root       string // absolute; "" for the workspace's own, or the repository that holds the configuration
+	Only       []string
+	Baseline   string // a file, absolute; "" for none
+	Locked     bool   // every plugin must be as it is locked before anything runs
+	Cache      string // a directory of results to use again, absolute; "" for none
+	Record     string // a file that takes the record, absolute; "" for none
+}
+
+// gateRun is a daemon without a listener, for one judgement.
+type gateRun struct {
+	*Daemon
+	ask     GateAsk
+	dir     string
+	repo    *worktree.Workspace
+	sources *gaterun.Sources
+	at      gaterun.Range
+}
+
+// GateRun judges a range of commits and leaves nothing behind but the record, where one is asked for.
+func GateRun(ctx context.Context, o Options, ask GateAsk) (doc *report.Document, err error) {
+	if o.UID == 0 {
+		return nil, fault.New(fault.RootRefused, "drawspan does not run as root, in CI neither").
+			Fix("give the job a user of its own (container: options: --user 1000), or run: setpriv --reuid=1000 --regid=1000 --clear-groups drawspan gate run")
+	}
+	dir, err := scratch()
+	if err != nil {
+		return nil, err
+	}
+	g := &gateRun{ask: ask, dir: dir, Daemon: &Daemon{
+		opt: o, started: time.Now(), vault: newVault(o.Variable), bus: event.New(busQueue), stopping: make(chan struct{}),
+	}}
+	defer func() {
+		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+		defer cancel()
+		err = errors.Join(err, g.close(closeCtx), clearAway(dir))
+	}()
+	return g.run(ctx)
+}
+
+// maxScratch is how long the way to a state directory may be: sockets lie below it, and the kernel takes 107
+// bytes for one.
+const maxScratch = 48
+
+// scratch makes a state directory, in the place for temporary files where that has a short name.
+func scratch() (string, error) {
+	within := os.TempDir()
+	if len(within) > maxScratch {
+		within = "/tmp"
+	}
+	dir, err := os.MkdirTemp(within, "dsgr")
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", fault.Wrap(err, fault.Internal, "no state directory can be made").At(within).Fix("set TMPDIR to a writable directory with a short name")
+	}
+	return dir, nil
+}
+
+func (g *gateRun) run(ctx context.Context) (*report.Document, error) {
+	if err := g.openGit(ctx); err != nil {
+		return nil, err
+	}
+	l, err := g.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.cfg.Daemon.StateDir = g.dir
+	g.loaded.Store(l)
+	ws, err := gaterun.Choose(l.policy, g.ask.Workspace, g.repo.Root())
+	if err != nil {
+		return nil, err
+	}
+	if g.ask.Locked {
+		if err := g.locked(l, ws); err != nil {
+			return nil, err
+		}
+	}
+	for _, open := range []func(context.Context, *loaded) error{g.startSandbox, g.openRecord, g.openPlugins} {
+		if err := open(ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	doc, err := g.judge(ctx, l, ws)
+	if err != nil {
+		return nil, err
+	}
+	return doc, g.export(ctx, doc)
+}
+
+// openGit opens the log and git: the repository comes before the configuration.
+func (g *gateRun) openGit(ctx context.Context) error {
+	if err := g.vault.learn(nil); err != nil {
+		return err
+	}
+	level := hclog.Error
+	if g.opt.LogLevel != "" {
+		level = hclog.LevelFromString(g.opt.LogLevel)
+	}
+	g.log = hclog.New(&hclog.LoggerOptions{Name: "drawspan", Level: level, Output: g.vault.lines(g.opt.Stderr)})
+	var err error
+	g.git, err = worktree.Open(ctx, worktree.Options{Dir: g.dir, Path: g.opt.Host.Path, Log: g.log.Named("worktree")})
+	return err
+}
+
+// find finds the repository, the commits and the rules. Where the configuration lies in a repository, that
+// is the one that is judged, and the base's configuration is used.
+func (g *gateRun) find(ctx context.Context) (*loaded, error) {
+	o := g.opt
+	paths := make([]string, 0, len(o.Source.Paths))
+	for _, p := range o.Source.Paths {
+		paths = append(paths, absoluteIn(o.Source.Dir, p))
+	}
+	root, err := g.judged(paths)
+	if err != nil {
+		return nil, err
+	}
+	base := g.ask.Base
+	if root == "" { // the runner's own file says where the repository is, and what it is based on
+		l, err := g.load(ctx, paths, "")
+		if err != nil {
+			return nil, err
+		}
+		ws, err := gaterun.Choose(l.policy, g.ask.Workspace, "")
+		if err != nil {
+			return nil, err
+		}
+		root = ws.Root
+		if len(base) == 0 {
+			base = []string{ws.Base}
+		}
+	}
+	if g.repo, err = g.git.Workspace(ctx, "ci", gaterun.Real(root)); err != nil {
+		return nil, err
+	}
+	g.closers = append(g.closers, func(context.Context) error { return g.repo.Close() })
+	if g.at, err = gaterun.Resolve(ctx, repository{g.repo}, base, g.ask.Head); err != nil {
+		return nil, err
+	}
+	return g.load(ctx, paths, g.repo.Root())
+}
+
+// judged is the root that the invocation means; "" leaves it to the configuration. A configuration inside a
+// repository has no say in which one is judged: the change could have written it.
+func (g *gateRun) judged(paths []string) (string, error) {
+	if g.ask.Root != "" || len(paths) == 0 {
+		return g.ask.Root, nil
+	}
+	top := worktree.TopOf(filepath.Dir(gaterun.Real(paths[0])))
+	if top == "" || top == worktree.TopOf(gaterun.Real(g.opt.Source.Dir)) {
+		return top, nil
+	}
+	return "", fault.New(fault.InvalidRequest, "the configuration lies in the repository %s, and this is run elsewhere", top).At(paths[0]).
+		Fix("name what is judged: drawspan gate run --root DIR")
+}
+
+func absoluteIn(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+// load reads configuration and lock, those inside the repository from a commit.
+func (g *gateRun) load(ctx context.Context, paths []string, root string) (*loaded, error) {
+	var repo gaterun.Repository
+	if root != "" {
+		repo = repository{g.repo}
+	}
+	var err error
+	if g.sources, err = gaterun.NewSources(ctx, repo, root, g.at, g.ask.Baseline); err != nil {
+		return nil, err
+	}
+	lock, err := g.readLock()
+	if err != nil {
+		return nil, err
+	}
+	src := g.opt.Source
+	src.Read, src.Root, src.Workspace = g.sources.Read, root, g.ask.Workspace
+	if src.VarFiles, err = g.varFiles(src); err != nil {
+		return nil, err
+	}
+	if src.Paths, err = g.sources.Expand(paths); err != nil {
+		return nil, err
+	}
+	if g.within(src.Paths) { // messages then name files as the repository does
+		for i, p := range src.Paths {
+			src.Paths[i], _ = g.sources.Rel(p) // all of them are inside
+		}
+		src.Dir = root
+	} else if root != "" && g.ask.Root == "" {
+		src.Root = ""
+	}
+	return compile(g.opt, src, lock)
+}
+
+// within reports whether all configuration is the repository's.
+func (g *gateRun) within(paths []string) bool {
+	for _, p := range paths {
+		if _, ok := g.sources.Rel(p); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// readLock reads the lock file where the configuration's is; without one no plugin is locked.
+func (g *gateRun) readLock() (*pluginlock.File, error) {
+	path := LockPath(g.opt)
+	data, err := g.sources.Read(path)
+	switch {
+	case err == nil:
+		return pluginlock.Parse(path, data)
+	case !errors.Is(err, fs.ErrNotExist) && !absent(err), g.ask.Locked:
+		return nil, fault.Wrap(err, fault.PluginNotLocked, "the lock file cannot be read").At(path).Fix("run drawspan plugin lock, and commit the file to the base")
+	}
+	return &pluginlock.File{}, nil
+}
+
+// absent reports that the base has no such file.
+func absent(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p)
+}
+
+// varFiles are the files of values, which must be the runner's own.
+func (g *gateRun) varFiles(src config.Source) ([]string, error) {
+	var out []string
+	for _, p := range src.VarFiles {
+		full := absoluteIn(src.Dir, p)
+		if rel, inside := g.sources.Rel(full); inside {
+			return nil, fault.New(fault.ConfigInvalid, "the file of values %s lies in the repository, where the change could write it", rel).
+				Fix("name one outside of it, or set values with -var")
+		}
+		out = append(out, full)
+	}
+	return out, nil
+}
+
+// locked refuses plugins that are not what the lock file says.
+func (g *gateRun) locked(l *loaded, ws *work.Workspace) error {
+	var names []string
+	for _, rule := range ws.Gates {
+		if rule.Validator != "" && !rule.Builtin {
+			names = append(names, "validator-"+rule.Validator)
+		}
+	}
+	rows, err := Plugins(PluginDirs(l.cfg, g.opt.Libexec), names, l.lock)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.State != "ok" {
+			return fault.New(fault.PluginNotLocked, "plugin %s-%s is %s", row.Kind, row.Name, row.State).Fix("run: drawspan plugin lock, and commit the lock file")
+		}
+	}
+	return nil
+}
+
+// judge has the panel decide.
+func (g *gateRun) judge(ctx context.Context, l *loaded, ws *work.Workspace) (*report.Document, error) {
+	record := recordPort{g.store, g.vault}
+	ask := gaterun.Ask{Range: g.at, Workspace: ws, Policy: l.policy, Only: g.ask.Only, Floor: l.cfg.CI.Floor, Sources: g.sources}
+	plugins := dispatch.Validators(g.pluginsPort())
+	if g.ask.Baseline != "" {
+		data, err := g.sources.Baseline(g.ask.Baseline)
+		if err == nil {
+			ask.Baseline, err = report.ReadBaseline(data)
+		}
+		if err != nil {
+			return nil, fault.Wrap(err, fault.InvalidRequest, "the baseline cannot be used: %v", err).At(g.ask.Baseline)
+		}
+		ask.From, ask.Lifter = g.sources.Name(g.ask.Baseline), gaterun.Lift(plugins, ask.Baseline)
+		plugins = ask.Lifter
+	}
+	results, err := g.results()
+	if err != nil {
+		return nil, err
+	}
+	g.panel = panel.New(panel.Options{
+		Results: results, Record: record, Plugins: plugins, Artifacts: artifactsPort{g.artifacts, g.vault}, Actor: daemonActor(), Version: g.opt.Version,
+		Now: time.Now, Log: g.log.Named("gates"),
+	})
+	g.closers = append(g.closers, func(ctx context.Context) error { g.panel.Release(ctx); return nil })
+	return gaterun.Judge(ctx, gaterun.Options{
+		Record: record, Repo: repository{g.repo}, Trees: sealer{g, ws}, Artifacts: artifact.Digest, Now: time.Now, Panel: g.panel,
+		Actor: work.Actor{Kind: "operator", ID: fmt.Sprintf("uid:%d", g.opt.UID)},
+	}, ask)
+}
+
+// results are those of earlier runs, where they are kept. With a baseline none are used, and none are kept:
+// what a lifted validator said means nothing elsewhere.
+func (g *gateRun) results() (panel.Results, error) {
+	if g.ask.Cache == "" || g.ask.Baseline != "" {
+		return nil, nil
+	}
+	if _, inside := g.sources.Rel(g.ask.Cache); inside {
+		return nil, fault.New(fault.InvalidRequest, "the cache lies in the repository, where the change could write to it").At(g.ask.Cache).Fix("name a directory outside of it")
+	}
+	return reuse.Open(g.ask.Cache)
+}
+
+// export writes the whole log of the run, and its digest into the document.
+func (g *gateRun) export(ctx context.Context, doc *report.Document) (err error) {
+	if g.ask.Record == "" {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(g.ask.Record), ".drawspan-record-*")
+	if err != nil {
+		return fault.Wrap(err, fault.InvalidRequest, "the record cannot be written").At(g.ask.Record)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	sum := sha256.New()
+	if err := errors.Join(g.store.Export(ctx, "", io.MultiWriter(f, sum)), f.Close()); err != nil {
+		return fmt.Errorf("write the record: %w", err)
+	}
+	if err := os.Rename(f.Name(), g.ask.Record); err != nil {
+		return fmt.Errorf("write the record: %w", err)
+	}
+	doc.Timing.Record = "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+// clearAway removes a state directory, whatever modes its trees have.
+func clearAway(dir string) error {
+	if err := os.RemoveAll(dir); err == nil {
+		return nil
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	return errors.Join(err, os.RemoveAll(dir))
+}
+
+// repository joins the git room to a gate run.
+type repository struct{ *worktree.Workspace }
+
+func (r repository) Files(ctx context.Context, commit string, pick func(path string) bool) (map[string][]byte, error) {
+	blobs, err := r.Workspace.Files(ctx, commit, pick)
+	files := make(map[string][]byte, len(blobs))
+	for _, b := range blobs {
+		files[b.Path] = b.Data
+	}
+	return files, err
+}
+
+// sealer makes the tree of a head, prepared as the workspace declares.
+type sealer struct {
+	g  *gateRun
+	ws *work.Workspace
+}
+
+func (s sealer) Seal(ctx context.Context, attemptID, base, head string) (gaterun.Sealed, error) {
+	t, err := s.g.repo.Checkout(ctx, attemptID, head, provisionOf(s.ws))
+	if err != nil {
+		return nil, err
+	}
+	tree := &treePort{Tree: t}
+	out := &sealed{tree: t, base: base}
+	if out.id, err = s.g.repo.TreeOf(ctx, head); err != nil {
+		return nil, err
+	}
+	if out.place, err = s.prepare(ctx, attemptID, tree); err != nil {
+		return nil, err
+	}
+	out.git, err = tree.Shadow(ctx)
+	return out, err
+}
+
+// prepare has the tree provisioned.
+func (s sealer) prepare(ctx context.Context, attemptID string, tree *treePort) (provision.Place, error) {
+	r := provision.Request{Workspace: s.ws.Name, Provision: s.ws.Provision, Tree: tree, Host: s.g.provisionPort(), AttemptID: attemptID}
+	if n := s.ws.Provision.Ports; n > 0 {
+		var all provision.Ports
+		ports, release, err := all.Take(n)
+		if err != nil {
+			return provision.Place{}, err
+		}
+		s.g.closers = append(s.g.closers, func(context.Context) error { release(); return nil })
+		r.Ports = ports
+	}
+	place, _, err := provision.Prepare(ctx, r)
+	return place, err
+}
+
+// sealed is the tree that is judged, with its base.
+type sealed struct {
+	tree     *worktree.Tree
+	id, base string
+	git      panel.Git
+	place    provision.Place
+}
+
+func (s *sealed) Path() string   { return s.tree.Path() }
+func (s *sealed) TreeID() string { return s.id }
+
+func (s *sealed) Head(context.Context) (panel.Head, error) {
+	dev, ino := s.tree.Identity()
+	return panel.Head{Path: s.tree.Path(), Dev: dev, Ino: ino, Git: &s.git, Binds: s.place.Binds, Env: s.place.Env}, nil
+}
+
+func (s *sealed) Base(ctx context.Context) (string, func(), error) { return s.tree.Base(ctx, s.base) }
+
+func (s *sealed) Patch(ctx context.Context, paths []string, limit int64) ([]byte, bool, error) {
+	return s.tree.Patch(ctx, s.base, paths, limit)
+}
+
+func (s *sealed) Lines(ctx context.Context, path string) (int, bool, error) {
+	return s.tree.Lines(ctx, path)
+}

@@ -1,0 +1,226 @@
+package gaterun
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/report"
+	"github.com/drawspan/drawspan/host/internal/work"
+)
+
+// maxOutside bounds a file of the runner's own.
+const maxOutside = 8 << 20
+
+// Sources reads rules: what lies inside the repository from the base, all else from this machine.
+type Sources struct {
+	root   string // without links; "" for no repository
+	commit string
+	theirs map[string][]byte // what the change has of the files that are named
+	inside map[string][]byte // the base's files that can be rules, by path in the repository
+	read   []report.File
+	dirs   []string // of the repository: all configurations in them count
+}
+
+// NewSources prepares to read the rules of one run. also are further files, by their absolute paths, that may
+// be asked for.
+func NewSources(ctx context.Context, repo Repository, root string, at Range, also ...string) (*Sources, error) {
+	s := &Sources{root: root, commit: at.Asked}
+	if root == "" {
+		return s, nil
+	}
+	wanted := map[string]bool{}
+	for _, full := range also {
+		if rel, inside := s.Rel(full); inside && full != "" {
+			wanted[rel] = true
+		}
+	}
+	var err error
+	if s.inside, err = repo.Files(ctx, at.Asked, func(p string) bool { return isConfig(p) || wanted[p] }); err != nil || len(wanted) == 0 {
+		return s, err
+	}
+	s.theirs, err = repo.Files(ctx, at.Head, func(p string) bool { return wanted[p] })
+	return s, err
+}
+
+func isConfig(p string) bool {
+	return strings.HasSuffix(p, ".hcl") || strings.HasSuffix(p, ".hcl.json")
+}
+
+// Rel is a path of this machine as one of the repository; false where it is not inside. Links on the way
+// are followed as far as the path exists.
+func (s *Sources) Rel(full string) (string, bool) {
+	if s.root == "" {
+		return "", false
+	}
+	real := Real(full)
+	rel, err := filepath.Rel(s.root, real)
+	if err != nil || rel != "." && !filepath.IsLocal(rel) {
+		return "", false
+	}
+	return filepath.ToSlash(rel), true
+}
+
+// Real follows the links in the part of a path that exists.
+func Real(full string) string {
+	rest := ""
+	for at := filepath.Clean(full); ; at = filepath.Dir(at) {
+		if real, err := filepath.EvalSymlinks(at); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if at == filepath.Dir(at) {
+			return filepath.Clean(full)
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
+	}
+}
+
+// Expand turns directories of configurations into their files.
+func (s *Sources) Expand(paths []string) ([]string, error) {
+	var out []string
+	for _, p := range paths {
+		rel, inside := s.Rel(p)
+		names, isDir := s.listed(p, rel, inside)
+		switch {
+		case !isDir:
+			out = append(out, p)
+			continue
+		case inside:
+			s.dirs = append(s.dirs, rel)
+		}
+		for _, n := range names {
+			if isConfig(n) && !strings.HasPrefix(n, ".") && !strings.HasSuffix(n, ".lock.hcl") && !isGateFile(n) {
+				out = append(out, filepath.Join(p, n))
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, fault.New(fault.ConfigInvalid, "there is no configuration file").At(strings.Join(paths, ", ")).Fix("name one: drawspan gate run --config FILE")
+	}
+	return out, nil
+}
+
+func isGateFile(name string) bool {
+	name = strings.TrimSuffix(name, ".json")
+	return name == "gates.hcl" || strings.HasSuffix(name, ".gates.hcl")
+}
+
+// listed are the names in a directory, of the base or of this machine.
+func (s *Sources) listed(full, rel string, inside bool) (names []string, isDir bool) {
+	if !inside {
+		entries, err := os.ReadDir(full)
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names, err == nil
+	}
+	for p := range s.inside {
+		if path.Dir(p) == rel {
+			names, isDir = append(names, path.Base(p)), true
+		}
+	}
+	slices.Sort(names)
+	return names, isDir && s.inside[rel] == nil
+}
+
+// Read is a file by its absolute path. What lies inside the repository is what the base has there.
+func (s *Sources) Read(full string) ([]byte, error) {
+	rel, inside := s.Rel(full)
+	var data []byte
+	var err error
+	if inside {
+		data, err = s.committed(rel)
+	} else {
+		rel = filepath.Clean(full)
+		data, err = outside(full)
+	}
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	f := report.File{Path: rel, Digest: "sha256:" + hex.EncodeToString(sum[:])}
+	if !slices.Contains(s.read, f) {
+		s.read = append(s.read, f)
+	}
+	return data, nil
+}
+
+// Name is how reports name a file.
+func (s *Sources) Name(full string) string {
+	if rel, inside := s.Rel(full); inside {
+		return rel
+	}
+	return filepath.Clean(full)
+}
+
+// Baseline reads a baseline: that of the base where it has one. One that the change adds is refused; one
+// that no commit has was put there by the runner.
+func (s *Sources) Baseline(full string) ([]byte, error) {
+	rel, inside := s.Rel(full)
+	if !inside {
+		return s.Read(full)
+	}
+	if data, err := s.Read(full); err == nil {
+		return data, nil
+	}
+	if _, added := s.theirs[rel]; added {
+		return nil, fmt.Errorf("the change adds %s, and a change cannot say what was known before", rel)
+	}
+	return outside(full)
+}
+
+func (s *Sources) committed(rel string) ([]byte, error) {
+	if data, ok := s.inside[rel]; ok {
+		return data, nil
+	}
+	return nil, &fs.PathError{Op: "read", Path: rel, Err: fmt.Errorf("the base %.12s has no such file, and what the change has there is not used", s.commit)}
+}
+
+func outside(full string) ([]byte, error) {
+	f, err := os.Open(full)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: full, Err: fs.ErrInvalid}
+	}
+	return io.ReadAll(io.LimitReader(f, max(maxOutside, report.MaxBaseline)+1))
+}
+
+// Rules say what was read, and which of it the change touches.
+func (s *Sources) Rules(changes []work.Change) report.Rules {
+	r := report.Rules{From: report.FromRunner, Files: slices.Clone(s.read), Edited: []string{}}
+	slices.SortFunc(r.Files, func(a, b report.File) int { return cmp.Compare(a.Path, b.Path) })
+	own := map[string]bool{}
+	for _, f := range s.read {
+		if !filepath.IsAbs(f.Path) {
+			own[f.Path] = true
+			r.From, r.Commit = report.FromBase, s.commit
+		}
+	}
+	for _, c := range changes {
+		for _, p := range []string{c.Path, c.OldPath} {
+			inDir := isConfig(p) && slices.Contains(s.dirs, path.Dir(p))
+			if p != "" && (own[p] || inDir) && !slices.Contains(r.Edited, p) {
+				r.Edited = append(r.Edited, p)
+			}
+		}
+	}
+	slices.Sort(r.Edited)
+	return r
+}
