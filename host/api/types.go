@@ -359,7 +359,11 @@ type Validation struct {
 	Message    string          `json:"message,omitempty"`
 	Findings   json.RawMessage `json:"findings,omitempty"`
 	Tree       string          `json:"tree"`
-	At         time.Time       `json:"at"`
+	Inputs     string          `json:"inputs_digest,omitempty"`
+	Reused     string          `json:"reused,omitempty"`
+	// Metrics are its numbers by name, in millionths.
+	Metrics map[string]int64 `json:"metrics_micros,omitempty"`
+	At      time.Time        `json:"at"`
 }
 
 // GateListRequest lists gates of an attempt or of the newest attempt of a step (gate.list).

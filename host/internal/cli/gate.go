@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,6 +68,7 @@ func gatesOf(ctx context.Context, c *client.Client, arg string) (api.List[api.Ga
 type gateStory struct {
 	Gate       api.GateState   `json:"gate"`
 	Validation *api.Validation `json:"validation,omitempty"`
+	Tries      int             `json:"tries,omitempty"` // evaluations of this gate
 }
 
 func (s *shell) gateExplain() *cobra.Command {
@@ -107,6 +110,9 @@ func storyOf(ctx context.Context, c *client.Client, g api.GateState) (gateStory,
 		return story, err
 	}
 	for _, v := range l.Items {
+		if v.Gate == g.Name {
+			story.Tries++
+		}
 		if v.ID == g.Validation || (g.Validation == "" && v.Gate == g.Name) {
 			story.Validation = &v
 		}
@@ -132,6 +138,9 @@ func (p *page) gateStory(st gateStory, now time.Time) {
 	}
 	if st.Validation != nil {
 		p.gap()
+		if st.Tries > 1 {
+			p.line(fmt.Sprintf("evaluated %d times; this is number %d", st.Tries, st.Validation.N))
+		}
 		p.validation(*st.Validation)
 	}
 }
@@ -145,6 +154,7 @@ func (p *page) validation(v api.Validation) {
 		{"  id", term.Line(v.ID)}, {"  plugin", p.plugin(v.Plugin)}, {"  ran", term.Line(strings.Join(v.Command, " "))},
 		{"  exit", exitOf(v.ExitCode, v.Signal)}, {"  message", firstLine(v.Message)}, {"  judged tree", commit(v.Tree)},
 		{"  stdout", p.faint(v.Stdout)}, {"  stderr", p.faint(v.Stderr)},
+		{"  inputs", p.faint(v.Inputs)}, {"  reused from", term.Line(v.Reused)}, {"  metrics", metricsOf(v.Metrics)},
 	})
 	findings, _ := opened[[]finding](v.Findings)
 	for i, f := range findings {
@@ -154,6 +164,15 @@ func (p *page) validation(v api.Validation) {
 		}
 		p.line("  " + p.finding(f))
 	}
+}
+
+// metricsOf are a validator's numbers, by name.
+func metricsOf(m map[string]int64) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, term.Line(name)+" "+strconv.FormatFloat(float64(m[name])/1e6, 'f', -1, 64))
+	}
+	return strings.Join(all, ", ")
 }
 
 func (l look) finding(f finding) string {

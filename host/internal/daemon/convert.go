@@ -91,6 +91,7 @@ func validationOf(v work.Validation) api.Validation {
 		ID: v.ID, AttemptID: v.AttemptID, Gate: v.Gate, N: v.N, Plugin: jsonOf(v.Plugin), Command: v.Command, ExitCode: v.ExitCode,
 		Signal: v.Signal, DurationMS: float64(v.Duration) / float64(time.Millisecond), Stdout: v.Stdout, Stderr: v.Stderr,
 		Result: string(v.Result), Message: v.Message, Tree: v.Tree, At: v.At,
+		Inputs: v.Inputs, Reused: v.Reused, Metrics: v.Metrics,
 	}
 	if len(v.Findings) > 0 {
 		out.Findings = jsonOf(v.Findings)

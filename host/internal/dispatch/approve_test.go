@@ -10,6 +10,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/dispatch"
+	"github.com/drawspan/drawspan/host/internal/store"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -169,5 +170,35 @@ func TestAValidatorThatErrsOrDiesNeverPasses(t *testing.T) {
 				t.Errorf("got %+v, %v", rows, err)
 			}
 		})
+	}
+}
+
+func TestS78_AnExecutorNeverDecidesAndEveryDecisionIsAnEvent(t *testing.T) {
+	review := work.GateRule{Name: "review", Hold: "look at it"}
+	f := newFixture(t, script{}, review)
+	run := f.run()
+	step := f.dispatch(run, "x")
+	ap := f.approval(step.ID)
+	_, err := f.d.Decide(t.Context(), work.Actor{Kind: "executor", ID: step.AttemptID}, dispatch.DecideRequest{ApprovalID: ap.ID, Decision: "allow"})
+	wantCode(t, err, fault.NotAllowed)
+	_, err = f.d.Decide(t.Context(), operator, dispatch.DecideRequest{ApprovalID: ap.ID, Decision: "deny", Note: "not like this"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.settled(step.ID); got.State != work.StepRejected || !strings.Contains(got.Reason, "not like this") {
+		t.Errorf("step %s (%s)", got.State, got.Reason)
+	}
+	events, err := f.store.Events(t.Context(), store.EventFilter{RunID: run.ID, Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	decided := 0
+	for _, e := range events {
+		if (e.Kind == "gate.decided" || e.Kind == "approval.decided") && e.Actor == operator && strings.Contains(string(e.Body), "not like this") {
+			decided++
+		}
+	}
+	if decided != 2 {
+		t.Errorf("%d events tell who decided and why, want that of the approval and that of the gate", decided)
 	}
 }
