@@ -26,7 +26,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 func commands() map[string]command {
 	return map[string]command{
 		"daemon": cmdDaemon, "background": cmdBackground, "saw": cmdSaw, "ends": cmdEnds,
-		"drawspan": cmdDrawspan, "exits": cmdExits, "let": cmdLet,
+		"drawspan": cmdDrawspan, "exits": cmdExits, "let": cmdLet, "snippet": cmdSnippet,
 		"gitrepo": cmdGitrepo, "jsonq": cmdJSONQ, "jsonlet": cmdJSONLet,
 		"onedoc": cmdOneDoc, "http": cmdHTTP, "await": cmdAwait, "awaitlog": cmdAwaitLog, "ledger": cmdLedger, "resume": cmdResume,
 		"flip": cmdFlip, "alter": cmdAlter, "noprocess": cmdNoProcess, "process": cmdProcess, "private": cmdPrivate,
