@@ -16,7 +16,6 @@ import (
 
 	"github.com/drawspan/drawspan/config"
 	"github.com/drawspan/drawspan/host/fault"
-	"github.com/drawspan/drawspan/host/internal/artifact"
 	"github.com/drawspan/drawspan/host/internal/dispatch"
 	"github.com/drawspan/drawspan/host/internal/event"
 	"github.com/drawspan/drawspan/host/internal/gaterun"
@@ -318,7 +317,7 @@ func (g *gateRun) judge(ctx context.Context, l *loaded, ws *work.Workspace) (*re
 	})
 	g.closers = append(g.closers, func(ctx context.Context) error { g.panel.Release(ctx); return nil })
 	return gaterun.Judge(ctx, gaterun.Options{
-		Record: record, Repo: repository{g.repo}, Trees: sealer{g, ws}, Artifacts: artifact.Digest, Now: time.Now, Panel: g.panel,
+		Record: record, Repo: repository{g.repo}, Trees: sealer{g, ws}, Artifacts: artifactsPort{g.artifacts, g.vault}, Now: time.Now, Panel: g.panel,
 		Actor: work.Actor{Kind: "operator", ID: fmt.Sprintf("uid:%d", g.opt.UID)},
 	}, ask)
 }

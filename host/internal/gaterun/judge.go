@@ -53,7 +53,7 @@ type Options struct {
 	Panel     Panel
 	Trees     Trees
 	Repo      Repository
-	Artifacts func(p []byte) string // digest of bytes
+	Artifacts panel.Artifacts
 	Actor     work.Actor
 	Now       func() time.Time
 }
@@ -203,9 +203,17 @@ func (j *judgement) close(ctx context.Context, gates []work.GateRecord) error {
 	if err != nil {
 		return err
 	}
-	rows := []work.Mutation{j.artifact("result.json", "result", "application/json", body, false)}
-	rows = append(rows, j.artifact("diff.patch", "diff", "text/x-diff", patch, cut))
-	if err := j.move(ctx, work.MoveAttempt{To: work.AttemptEnded, Outcome: work.Succeeded}, rows...); err != nil {
+	result, err := j.artifact("result.json", "result", "application/json", body)
+	if err != nil {
+		return err
+	}
+	diff, err := j.artifact("diff.patch", "diff", "text/x-diff", patch)
+	if err != nil {
+		return err
+	}
+	diff.Truncated = diff.Truncated || cut
+	kept := []work.Mutation{work.KeepArtifact{Artifact: result}, work.KeepArtifact{Artifact: diff}}
+	if err := j.move(ctx, work.MoveAttempt{To: work.AttemptEnded, Outcome: work.Succeeded}, kept...); err != nil {
 		return err
 	}
 	if err := j.moveStep(ctx, state, why); err != nil || state == work.StepHeld {
@@ -218,11 +226,23 @@ func (j *judgement) close(ctx context.Context, gates []work.GateRecord) error {
 	return j.Record.Apply(ctx, work.MoveRun{ID: j.run, Version: run.Version, To: work.RunClosed, Actor: j.Actor, At: j.Now()})
 }
 
-func (j *judgement) artifact(name, kind, media string, body []byte, cut bool) work.Mutation {
-	return work.KeepArtifact{Artifact: work.Artifact{
-		AttemptID: j.attempt, RunID: j.run, StepID: j.step, Name: name, Kind: kind, Media: media, Digest: j.Artifacts(body), Size: int64(len(body)),
-		Inline: append([]byte{}, body...), Truncated: cut, At: j.Now(),
-	}}
+// artifact keeps bytes: small ones in the record itself.
+func (j *judgement) artifact(name, kind, media string, body []byte) (work.Artifact, error) {
+	row := work.Artifact{AttemptID: j.attempt, RunID: j.run, StepID: j.step, Name: name, Kind: kind, Media: media, At: j.Now()}
+	if int64(len(body)) <= j.Artifacts.Small() {
+		row.Digest, row.Size, row.Inline = j.Artifacts.Digest(body), int64(len(body)), append([]byte{}, body...)
+		return row, nil
+	}
+	blob, err := j.Artifacts.Create(int64(len(body)))
+	if err != nil {
+		return row, err
+	}
+	if _, err := blob.Write(body); err != nil {
+		blob.Abort()
+		return row, err
+	}
+	row.Digest, row.Size, row.Truncated, err = blob.Seal()
+	return row, err
 }
 
 // untimed is the document as it is the same for every run over the same.
