@@ -43,10 +43,13 @@ func (d *decoder) checkMayRun(w *Workspace) {
 
 // placed puts the root that the load was told in place of the declared one.
 func (d *decoder) placed(w *Workspace) {
-	if d.src.Root == "" {
+	if d.src.Root == "" && !d.src.Elsewhere {
 		return
 	}
 	w.Root = ""
+	if d.src.Elsewhere {
+		return
+	}
 	if w.Name == d.src.Workspace || d.src.Workspace == "" && len(d.cfg.Workspaces) == 1 {
 		w.Root = d.src.Root
 	}
@@ -54,7 +57,7 @@ func (d *decoder) placed(w *Workspace) {
 
 // rootOf is the root of a workspace, if it can be one.
 func (d *decoder) rootOf(w *Workspace) (string, bool) {
-	if w.Root == "" && d.src.Root != "" {
+	if w.Root == "" && (d.src.Root != "" || d.src.Elsewhere) {
 		return "", false
 	}
 	return d.directory(&w.Origin, "root", w.Root)

@@ -158,7 +158,7 @@ type Workspace struct {
 	Root        string   `key:"root"` // absolute, no symlink in it
 	Base        string   `key:"base"`
 	Bases       []string `key:"bases"`     // always admits Base
-	Executors   []string `key:"executors"` // names of Config.Executors
+	Executors   []string `key:"executors"` // names of Config.Executors; none where commits are only judged
 	GateSets    []string `key:"gates"`     // names of Config.GateSets
 	Write       []string `key:"paths.write"`
 	Forbid      []string `key:"paths.forbid"`

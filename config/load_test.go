@@ -461,3 +461,26 @@ func TestALinkInALinkIsRefused(t *testing.T) {
 		t.Errorf("got %q in\n%s", got, text)
 	}
 }
+
+func TestAWorkspaceWithoutExecutorsIsJudgedOnly(t *testing.T) {
+	w := newWorld(t)
+	for _, text := range []string{strings.Replace(minimal, "  executors = [\"go\"]\n", "", 1), strings.Replace(minimal, "[\"go\"]", "[]", 1)} {
+		ws := w.good(text).Workspaces[0]
+		if ws.Executors == nil || len(ws.Executors) != 0 {
+			t.Errorf("executors are %v", ws.Executors)
+		}
+	}
+}
+
+func TestRootsNeedNotBeHereWhereOnlyPluginsAreOfInterest(t *testing.T) {
+	w := newWorld(t)
+	w.write("drawspan.hcl", strings.Replace(minimal, "~/src/api", "~/gone", 1))
+	src := w.source()
+	if _, diags := Load(src); !diags.HasErrors() {
+		t.Error("a root that is not there is taken")
+	}
+	src.Elsewhere = true
+	if cfg, diags := Load(src); diags.HasErrors() || cfg.Workspaces[0].Root != "" {
+		t.Error(rendered(diags))
+	}
+}

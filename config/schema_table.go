@@ -203,7 +203,7 @@ var workspaceSchema = block{
 		{name: "root", kind: path, required: true, doc: "The repository: absolute or `~/...`, an existing directory, no symlink in it, no two workspaces on one."},
 		{name: "base", kind: text, required: true, doc: "Ref that a run starts from when it names none."},
 		{name: "bases", kind: texts, def: "[]", doc: "Globs over refs that a run may start from. The base is always among them."},
-		{name: "executors", kind: idents, required: true, doc: "Executors that may run here, and no others."},
+		{name: "executors", kind: idents, def: "[]", doc: "Executors that may run here, and no others. Without any, `drawspan gate run` judges commits here and nothing is dispatched."},
 		{name: "gates", kind: idents, def: "[]", max: 32, doc: "Gate sets whose gates are evaluated here, before its own ones. No two gates may have one name."},
 		{name: "max_parallel", kind: number, def: "0", min: 0, max: 256, doc: "Live attempts here at once; 0 for the daemon's limit."},
 	},

@@ -276,6 +276,14 @@ func TestPluginsAreLockedThenVerified(t *testing.T) {
 	}
 }
 
+func TestPluginsAreLockedWhereTheDeclaredRootIsNot(t *testing.T) {
+	e, _ := pluginWorld(t)
+	e.write(t, "drawspan.hcl", "version = 1\nworkspace \"w\" {\n  root = \"~/elsewhere\"\n  base = \"main\"\n}\n")
+	if got := e.run(t, "plugin", "lock"); got != 0 {
+		t.Errorf("exit %d: %s", got, e.err.String())
+	}
+}
+
 func TestDoctorWorksWithoutADaemon(t *testing.T) {
 	e, lib := pluginWorld(t)
 	e.env["DRAWSPAN_SOCKET"] = e.home + "/none"

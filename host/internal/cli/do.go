@@ -140,6 +140,10 @@ func (s *shell) choose(ctx context.Context, c *client.Client, o *doOptions) erro
 	if o.step.Executor != "" {
 		return nil
 	}
+	if len(ws.Executors) == 0 {
+		return usage("workspace %q has no executors: its gates judge commits, and nothing runs there", ws.Name).
+			Fix("judge commits: drawspan gate run --workspace %s", ws.Name)
+	}
 	if len(ws.Executors) != 1 {
 		return usage("workspace %q has %s: %s", ws.Name, counted(len(ws.Executors), "executor"), strings.Join(ws.Executors, ", ")).
 			Fix("add --with EXECUTOR")

@@ -60,7 +60,7 @@ the lock file names it. Needs no daemon.`,
 
 // listPlugins hashes what is installed and compares it with the lock file.
 func (s *shell) listPlugins() (pluginDoc, error) {
-	cfg, err := s.load()
+	cfg, err := s.loadPlugins()
 	if err != nil {
 		return pluginDoc{}, err
 	}
@@ -174,7 +174,7 @@ running one reads it at its next reload.`,
 			if s.app.Describe == nil {
 				return cannot("plugin lock")
 			}
-			cfg, err := s.load()
+			cfg, err := s.loadPlugins()
 			if err != nil {
 				return err
 			}

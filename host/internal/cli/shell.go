@@ -162,8 +162,16 @@ func (s *shell) defaultConfigs() []string {
 }
 
 // load reads the configuration; a missing or broken one is an error that names every problem.
-func (s *shell) load() (*config.Config, error) {
+func (s *shell) load() (*config.Config, error) { return s.loadFrom(s.source()) }
+
+// loadPlugins reads it for what it says of plugins: the workspaces' roots need not be on this machine.
+func (s *shell) loadPlugins() (*config.Config, error) {
 	src := s.source()
+	src.Elsewhere = true
+	return s.loadFrom(src)
+}
+
+func (s *shell) loadFrom(src config.Source) (*config.Config, error) {
 	if len(src.Paths) == 0 {
 		return nil, fault.New(fault.ConfigInvalid, "no configuration found").
 			At(strings.Join(s.defaultConfigs(), ", ")).

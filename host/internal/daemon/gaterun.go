@@ -56,6 +56,9 @@ func GateRun(ctx context.Context, o Options, ask GateAsk) (doc *report.Document,
 		return nil, fault.New(fault.RootRefused, "drawspan does not run as root, in CI neither").
 			Fix("give the job a user of its own (container: options: --user 1000), or run: setpriv --reuid=1000 --regid=1000 --clear-groups drawspan gate run")
 	}
+	if info, err := os.Stat(filepath.Dir(ask.Record)); ask.Record != "" && (err != nil || !info.IsDir()) {
+		return nil, fault.New(fault.InvalidRequest, "the record cannot be written: its directory is not there").At(ask.Record).Fix("make the directory first")
+	}
 	dir, err := scratch()
 	if err != nil {
 		return nil, err
@@ -334,7 +337,7 @@ func (g *gateRun) results() (panel.Results, error) {
 	return reuse.Open(g.ask.Cache)
 }
 
-// export writes the whole log of the run, and its digest into the document.
+// export writes the whole log of the run, for whoever may read reports, and its digest into the document.
 func (g *gateRun) export(ctx context.Context, doc *report.Document) (err error) {
 	if g.ask.Record == "" {
 		return nil
@@ -349,7 +352,7 @@ func (g *gateRun) export(ctx context.Context, doc *report.Document) (err error) 
 		}
 	}()
 	sum := sha256.New()
-	if err := errors.Join(g.store.Export(ctx, "", io.MultiWriter(f, sum)), f.Close()); err != nil {
+	if err := errors.Join(g.store.Export(ctx, "", io.MultiWriter(f, sum)), f.Chmod(0o644), f.Close()); err != nil {
 		return fmt.Errorf("write the record: %w", err)
 	}
 	if err := os.Rename(f.Name(), g.ask.Record); err != nil {

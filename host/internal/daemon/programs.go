@@ -147,8 +147,9 @@ func (p *programs) look(ctx context.Context, ex *work.ExecutorDecl) *api.Program
 }
 
 // Pins finds what the declared executors drive, for the lock file that is beside the configuration. What
-// cannot be pinned is said, by executor, and left out.
+// cannot be pinned is said, by executor, and left out. The workspaces' roots need not be on this machine.
 func Pins(ctx context.Context, o Options) (pins []pluginlock.Pin, left map[string]error, err error) {
+	o.Source.Elsewhere = true
 	l, err := load(o)
 	if err != nil {
 		return nil, nil, err

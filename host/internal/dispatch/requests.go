@@ -155,6 +155,10 @@ func (d *Dispatcher) narrow(ws *work.Workspace, r StepRequest) (work.StepSpec, e
 	if r.Text == "" {
 		return work.StepSpec{}, fault.New(fault.InvalidRequest, "text is empty").At("text")
 	}
+	if len(ws.Executors) == 0 {
+		return work.StepSpec{}, fault.New(fault.NotAllowed, "workspace %q has no executors: its gates judge commits, and nothing runs there", ws.Name).
+			At(ws.Declared).Fix("give it some and reload, or judge: drawspan gate run --workspace %s", ws.Name)
+	}
 	if !slices.Contains(ws.Executors, r.Executor) {
 		return work.StepSpec{}, fault.New(fault.NotAllowed, "executor %q may not run in workspace %q", r.Executor, ws.Name).
 			At(ws.Declared).Fix("choose one of %v, or add it to the workspace's executors and reload", ws.Executors)

@@ -32,6 +32,9 @@ func Text(d *Document) []byte {
 		fmt.Fprintf(&b, "not asked for: %s\n", spoken(strings.Join(d.Omitted, ", "), maxReason))
 	}
 	fmt.Fprintf(&b, "%s\n", total(d))
+	if d.Timing.Record != "" {
+		fmt.Fprintf(&b, "record: %s\n", spoken(d.Timing.Record, maxPath))
+	}
 	return []byte(b.String())
 }
 
