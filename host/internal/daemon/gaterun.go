@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -180,15 +181,33 @@ func (g *gateRun) find(ctx context.Context) (*loaded, error) {
 // judged is the root that the invocation means; "" leaves it to the configuration. A configuration inside a
 // repository has no say in which one is judged: the change could have written it.
 func (g *gateRun) judged(paths []string) (string, error) {
-	if g.ask.Root != "" || len(paths) == 0 {
+	if g.ask.Root != "" {
 		return g.ask.Root, nil
 	}
-	top := worktree.TopOf(filepath.Dir(gaterun.Real(paths[0])))
-	if top == "" || top == worktree.TopOf(gaterun.Real(g.opt.Source.Dir)) {
-		return top, nil
+	here, root := worktree.TopOf(gaterun.Real(g.opt.Source.Dir)), ""
+	for _, p := range paths {
+		top := topOf(p)
+		if top != "" && top != here {
+			return "", fault.New(fault.InvalidRequest, "the configuration lies in the repository %s, and this is run elsewhere", top).At(p).
+				Fix("name what is judged: drawspan gate run --root DIR")
+		}
+		root = cmp.Or(root, top)
 	}
-	return "", fault.New(fault.InvalidRequest, "the configuration lies in the repository %s, and this is run elsewhere", top).At(paths[0]).
-		Fix("name what is judged: drawspan gate run --root DIR")
+	return root, nil
+}
+
+// topOf is the top of the repository that a configuration lies in, "" for none: the first that its name leads
+// to, whatever a link in there makes of it.
+func topOf(path string) string {
+	for _, p := range gaterun.Ways(path) {
+		if info, err := os.Stat(p); err != nil || !info.IsDir() {
+			p = filepath.Dir(p)
+		}
+		if top := worktree.TopOf(p); top != "" {
+			return gaterun.Real(top)
+		}
+	}
+	return ""
 }
 
 func absoluteIn(dir, path string) string {
@@ -248,16 +267,10 @@ func (g *gateRun) readLock() (*pluginlock.File, error) {
 	switch {
 	case err == nil:
 		return pluginlock.Parse(path, data)
-	case !errors.Is(err, fs.ErrNotExist) && !absent(err), g.ask.Locked:
+	case !errors.Is(err, fs.ErrNotExist), g.ask.Locked:
 		return nil, fault.Wrap(err, fault.PluginNotLocked, "the lock file cannot be read").At(path).Fix("run drawspan plugin lock, and commit the file to the base")
 	}
 	return &pluginlock.File{}, nil
-}
-
-// absent reports that the base has no such file.
-func absent(err error) bool {
-	var p *fs.PathError
-	return errors.As(err, &p)
 }
 
 // varFiles are the files of values, which must be the runner's own.
@@ -300,12 +313,13 @@ func (g *gateRun) judge(ctx context.Context, l *loaded, ws *work.Workspace) (*re
 	ask := gaterun.Ask{Range: g.at, Workspace: ws, Policy: l.policy, Only: g.ask.Only, Floor: l.cfg.CI.Floor, Sources: g.sources}
 	plugins := dispatch.Validators(g.pluginsPort())
 	if g.ask.Baseline != "" {
-		data, err := g.sources.Baseline(g.ask.Baseline)
+		data, err := g.sources.Read(g.ask.Baseline)
 		if err == nil {
 			ask.Baseline, err = report.ReadBaseline(data)
 		}
 		if err != nil {
-			return nil, fault.Wrap(err, fault.InvalidRequest, "the baseline cannot be used: %v", err).At(g.ask.Baseline)
+			return nil, fault.Wrap(err, fault.InvalidRequest, "the baseline cannot be used: %v", err).At(g.ask.Baseline).
+				Fix("commit it to the base, or name a file outside of the repository")
 		}
 		ask.From, ask.Lifter = g.sources.Name(g.ask.Baseline), gaterun.Lift(plugins, ask.Baseline)
 		plugins = ask.Lifter

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"os"
 	"slices"
 	"testing"
 
@@ -116,12 +118,51 @@ func TestF10_RulesInsideTheRepositoryAreTheBases(t *testing.T) {
 			t.Errorf("%s: read %q of the change", p, data)
 		}
 	}
-	if _, err := s.Baseline(root + "/known.json"); err == nil {
-		t.Error("the change's own baseline is read")
+	if err := os.WriteFile(root+"/known.json", []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(root + "/known.json"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a baseline that the base does not have is read: %v", err)
 	}
 	rules := s.Rules([]work.Change{{Path: "ci/drawspan.hcl"}, {Path: "ci/more.hcl"}, {Path: "src/a.go"}, {Path: "moved", OldPath: "ci/drawspan.hcl"}})
 	if rules.From != report.FromBase || !slices.Equal(rules.Edited, []string{"ci/drawspan.hcl", "ci/more.hcl"}) {
 		t.Errorf("%+v", rules)
+	}
+}
+
+func TestF10_ALinkOfTheChangeLeadsItsJudgeNowhere(t *testing.T) {
+	dir := Real(t.TempDir())
+	root, away := dir+"/repo", dir+"/away"
+	for _, d := range []string{root, away} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{away + "/rules.hcl", away + "/drawspan.hcl"} {
+		if err := os.WriteFile(name, []byte("weak"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{root + "/drawspan.hcl": away + "/rules.hcl", root + "/ci": away, dir + "/way": root, dir + "/own.hcl": root + "/drawspan.hcl"} {
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	repo := fake{files: map[string]map[string][]byte{"b": {"drawspan.hcl": []byte("base"), "ci/drawspan.hcl": []byte("base")}}}
+	s, err := NewSources(t.Context(), repo, root, Range{Asked: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"/repo/drawspan.hcl", "/repo/ci/drawspan.hcl", "/way/drawspan.hcl", "/way/ci/drawspan.hcl", "/own.hcl"} {
+		if data, err := s.Read(dir + name); string(data) != "base" {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+	if data, err := s.Read(dir + "/repo/ci/rules.hcl"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("through a directory that is a link: %q, %v", data, err)
+	}
+	if data, err := s.Read(away + "/rules.hcl"); string(data) != "weak" {
+		t.Errorf("the runner's own file: %q, %v", data, err)
 	}
 }
 

@@ -26,7 +26,6 @@ const maxOutside = 8 << 20
 type Sources struct {
 	root   string // without links; "" for no repository
 	commit string
-	theirs map[string][]byte // what the change has of the files that are named
 	inside map[string][]byte // the base's files that can be rules, by path in the repository
 	read   []report.File
 	dirs   []string // of the repository: all configurations in them count
@@ -41,15 +40,12 @@ func NewSources(ctx context.Context, repo Repository, root string, at Range, als
 	}
 	wanted := map[string]bool{}
 	for _, full := range also {
-		if rel, inside := s.Rel(full); inside && full != "" {
+		if rel, inside := s.Rel(full); inside {
 			wanted[rel] = true
 		}
 	}
 	var err error
-	if s.inside, err = repo.Files(ctx, at.Asked, func(p string) bool { return isConfig(p) || wanted[p] }); err != nil || len(wanted) == 0 {
-		return s, err
-	}
-	s.theirs, err = repo.Files(ctx, at.Head, func(p string) bool { return wanted[p] })
+	s.inside, err = repo.Files(ctx, at.Asked, func(p string) bool { return isConfig(p) || wanted[p] })
 	return s, err
 }
 
@@ -57,32 +53,60 @@ func isConfig(p string) bool {
 	return strings.HasSuffix(p, ".hcl") || strings.HasSuffix(p, ".hcl.json")
 }
 
-// Rel is a path of this machine as one of the repository; false where it is not inside. Links on the way
-// are followed as far as the path exists.
+// Rel is a path of this machine as one of the repository; false where it is not inside. Links on the way to
+// the repository are followed. Those in it are not: the change could have put them there, and have its judge
+// read from elsewhere.
 func (s *Sources) Rel(full string) (string, bool) {
-	if s.root == "" {
+	if s.root == "" || full == "" {
 		return "", false
 	}
-	real := Real(full)
-	rel, err := filepath.Rel(s.root, real)
-	if err != nil || rel != "." && !filepath.IsLocal(rel) {
-		return "", false
+	for _, way := range Ways(full) {
+		if rel, err := filepath.Rel(s.root, way); err == nil && (rel == "." || filepath.IsLocal(rel)) {
+			return filepath.ToSlash(rel), true
+		}
 	}
-	return filepath.ToSlash(rel), true
+	return "", false
+}
+
+// maxLinks is how many links the kernel follows in one path.
+const maxLinks = 40
+
+// Ways are the names that lead to a path's file: the path itself, then what it is with its first link followed,
+// and so on until there is none in it.
+func Ways(full string) []string {
+	ways := []string{filepath.Clean(full)}
+	for len(ways) <= maxLinks {
+		next, ok := followed(ways[len(ways)-1])
+		if !ok {
+			break
+		}
+		ways = append(ways, next)
+	}
+	return ways
+}
+
+// followed is a path with its first link followed; false where there is none.
+func followed(at string) (string, bool) {
+	for end := 1; end <= len(at); end++ {
+		if end < len(at) && at[end] != filepath.Separator {
+			continue
+		}
+		target, err := os.Readlink(at[:end])
+		if err != nil { // no link, or nothing
+			continue
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(at[:end]), target)
+		}
+		return filepath.Join(target, at[end:]), true
+	}
+	return "", false
 }
 
 // Real follows the links in the part of a path that exists.
 func Real(full string) string {
-	rest := ""
-	for at := filepath.Clean(full); ; at = filepath.Dir(at) {
-		if real, err := filepath.EvalSymlinks(at); err == nil {
-			return filepath.Join(real, rest)
-		}
-		if at == filepath.Dir(at) {
-			return filepath.Clean(full)
-		}
-		rest = filepath.Join(filepath.Base(at), rest)
-	}
+	ways := Ways(full)
+	return ways[len(ways)-1]
 }
 
 // Expand turns directories of configurations into their files.
@@ -142,7 +166,7 @@ func (s *Sources) Read(full string) ([]byte, error) {
 		data, err = s.committed(rel)
 	} else {
 		rel = filepath.Clean(full)
-		data, err = outside(full)
+		data, err = outside(Real(full))
 	}
 	if err != nil {
 		return nil, err
@@ -163,27 +187,11 @@ func (s *Sources) Name(full string) string {
 	return filepath.Clean(full)
 }
 
-// Baseline reads a baseline: that of the base where it has one. One that the change adds is refused; one
-// that no commit has was put there by the runner.
-func (s *Sources) Baseline(full string) ([]byte, error) {
-	rel, inside := s.Rel(full)
-	if !inside {
-		return s.Read(full)
-	}
-	if data, err := s.Read(full); err == nil {
-		return data, nil
-	}
-	if _, added := s.theirs[rel]; added {
-		return nil, fmt.Errorf("the change adds %s, and a change cannot say what was known before", rel)
-	}
-	return outside(full)
-}
-
 func (s *Sources) committed(rel string) ([]byte, error) {
 	if data, ok := s.inside[rel]; ok {
 		return data, nil
 	}
-	return nil, &fs.PathError{Op: "read", Path: rel, Err: fmt.Errorf("the base %.12s has no such file, and what the change has there is not used", s.commit)}
+	return nil, &fs.PathError{Op: "read", Path: rel, Err: fmt.Errorf("the base %.12s has no such file, and what the change has there is not used: %w", s.commit, fs.ErrNotExist)}
 }
 
 func outside(full string) ([]byte, error) {
