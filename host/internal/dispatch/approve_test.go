@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,6 +127,63 @@ func TestF15_AHeldGateIsDecidedByAPersonAndTheStepFollows(t *testing.T) {
 	}
 }
 
+// Whoever decides is not told when an evaluation ends: the gates behind the hold are evaluated all the same.
+func TestAHoldThatIsDecidedJustAfterTheEvaluationIsGoneOnWith(t *testing.T) {
+	for decision, want := range map[string]work.StepState{"allow": work.StepPassed, "deny": work.StepRejected} {
+		t.Run("as the attempt ends, "+decision, func(t *testing.T) {
+			f := newFixture(t, script{})
+			f.decidesAfterEvaluating("early", decision)
+			f.open(policyOf(hold("early"), commandGate("after", "early")))
+			f.settlesAs(f.dispatch(f.run(), "x").ID, want)
+		})
+		t.Run("as the held step is judged, "+decision, func(t *testing.T) {
+			f := newFixture(t, script{})
+			f.decidesAfterEvaluating("late", decision)
+			f.open(policyOf(hold("early"), hold("late", "early"), commandGate("after", "late")))
+			step := f.dispatch(f.run(), "x")
+			f.await(step.ID, "held", func(s work.Step) bool { return s.State == work.StepHeld })
+			if err := f.decide(f.approval(step.ID).ID, "allow", ""); err != nil {
+				t.Fatal(err)
+			}
+			f.settlesAs(step.ID, want)
+		})
+	}
+}
+
+func hold(name string, needs ...string) work.GateRule {
+	rule := holdGate(time.Hour, "fail")
+	rule.Name, rule.Needs = name, needs
+	return rule
+}
+
+// decidesAfterEvaluating closes the dispatcher and lets the next one's hold be decided between the last look
+// of an evaluation at the gates and the look of who sums them up.
+func (f *fixture) decidesAfterEvaluating(name, decision string) {
+	f.close()
+	var looks atomic.Int32
+	f.reading = func(string) {
+		page, err := f.store.Approvals(f.t.Context(), store.ApprovalFilter{State: work.ApprovalOpen})
+		if err != nil || len(page.Items) == 0 || page.Items[0].Gate != name || looks.Add(1) != 2 {
+			return
+		}
+		if err := f.decide(page.Items[0].ID, decision, ""); err != nil {
+			f.t.Error(err)
+		}
+	}
+}
+
+func (f *fixture) settlesAs(stepID string, want work.StepState) {
+	f.t.Helper()
+	got := f.settled(stepID)
+	if got.State != want {
+		f.t.Errorf("step %s (%s), want %s", got.State, got.Reason, want)
+	}
+	gates, err := f.store.Gates(f.t.Context(), got.AttemptID)
+	if err != nil || want == work.StepPassed && slices.ContainsFunc(gates, func(g work.GateRecord) bool { return g.Verdict == work.VerdictPending }) {
+		f.t.Errorf("gates %+v, %v", gates, err)
+	}
+}
+
 func TestAHoldFallsToItsDefaultAlsoAfterARestart(t *testing.T) {
 	f := newFixture(t, script{}, holdGate(300*time.Millisecond, "fail"))
 	step := f.dispatch(f.run(), "x")
@@ -165,7 +223,7 @@ func TestAValidatorThatErrsOrDiesNeverPasses(t *testing.T) {
 			if step.State != work.StepRejected {
 				t.Errorf("step %s (%s)", step.State, step.Reason)
 			}
-			rows, err := recordPort{f.store}.Validations(t.Context(), step.AttemptID)
+			rows, err := recordPort{Store: f.store}.Validations(t.Context(), step.AttemptID)
 			if err != nil || len(rows) != 1 || rows[0].Result != work.ResultError || rows[0].Message == "" && name != "says error" {
 				t.Errorf("got %+v, %v", rows, err)
 			}

@@ -114,10 +114,8 @@ func (a *drive) stepState(ended work.MoveAttempt, gates []work.GateRecord) (work
 		return work.StepPassed, ""
 	case gate.Rejected:
 		return work.StepRejected, why
-	case gate.Held:
+	case gate.Held, gate.Unfinished: // Unfinished: a hold was decided after the evaluation; rejudge goes on with it
 		return work.StepHeld, why
-	case gate.Unfinished:
-		return work.StepFailed, why
 	}
 	if ended.Message != "" {
 		why += ": " + ended.Message
@@ -135,7 +133,8 @@ func (a *drive) dropTree(ctx context.Context) {
 	}
 }
 
-// rejudge goes on with a held step after a decision. It reports false when the step still waits.
+// rejudge goes on with a held step after a decision. It reports false when the step still waits, and true
+// when it moved or is to be looked at again.
 func (d *Dispatcher) rejudge(ctx context.Context, step work.Step) (bool, error) {
 	at, err := d.opt.Record.Attempt(ctx, step.AttemptID)
 	if err != nil {
@@ -170,12 +169,27 @@ func (d *Dispatcher) rejudge(ctx context.Context, step work.Step) (bool, error) 
 		if err := d.opt.Panel.Evaluate(ctx, a.subject()); err != nil {
 			return false, err
 		}
+		before := final(gates)
 		if gates, err = d.opt.Record.Gates(ctx, at.ID); err != nil {
 			return false, err
 		}
 		standing, why = gate.Stand(at.Outcome, step.Spec.Expect, gates)
+		if standing == gate.Unfinished && final(gates) > before {
+			return true, nil // a hold was decided after the evaluation
+		}
 	}
 	return d.settleHeld(ctx, a, standing, why)
+}
+
+// final counts the gates that have their final verdict.
+func final(gates []work.GateRecord) int {
+	n := 0
+	for _, g := range gates {
+		if g.Verdict == work.VerdictPass || g.Verdict == work.VerdictFail {
+			n++
+		}
+	}
+	return n
 }
 
 // settleHeld moves a held step where its gates now say.

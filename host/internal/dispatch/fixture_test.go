@@ -33,7 +33,17 @@ const rung = 10 * time.Millisecond
 
 var operator = work.Actor{Kind: "operator", ID: "uid:1000"}
 
-type recordPort struct{ *store.Store }
+type recordPort struct {
+	*store.Store
+	reading func(attemptID string) // called before the gates are read; nil for nothing
+}
+
+func (p recordPort) Gates(ctx context.Context, attemptID string) ([]work.GateRecord, error) {
+	if p.reading != nil {
+		p.reading(attemptID)
+	}
+	return p.Store.Gates(ctx, attemptID)
+}
 
 func (p recordPort) Apply(ctx context.Context, m ...work.Mutation) error {
 	_, err := p.Store.Apply(ctx, m...)
@@ -356,6 +366,7 @@ type fixture struct {
 	plugins  *scriptedPlugins
 	journals *memoryJournals
 	bus      *event.Bus
+	reading  func(attemptID string)
 	stop     context.CancelFunc
 	ended    chan error
 }
@@ -399,11 +410,11 @@ func (f *fixture) open(policy *work.Policy) {
 	}
 	f.cas = cas
 	judges := panel.New(panel.Options{
-		Record: recordPort{f.store}, Plugins: dispatch.Validators(f.plugins), Artifacts: artifactsPort{cas}, Actor: work.Actor{Kind: "daemon", ID: "drawspan"},
+		Record: recordPort{f.store, f.reading}, Plugins: dispatch.Validators(f.plugins), Artifacts: artifactsPort{cas}, Actor: work.Actor{Kind: "daemon", ID: "drawspan"},
 		Version: "test", Now: time.Now, Log: hclog.NewNullLogger(),
 	})
 	f.d = dispatch.New(dispatch.Options{
-		Record: recordPort{f.store}, Panel: judges, Trees: f.trees, Plugins: f.plugins, Artifacts: artifactsPort{cas}, Journals: f.journals,
+		Record: recordPort{f.store, f.reading}, Panel: judges, Trees: f.trees, Plugins: f.plugins, Artifacts: artifactsPort{cas}, Journals: f.journals,
 		Policy: policy, Version: "test", Now: time.Now, Wake: f.bus.Wake, Log: hclog.NewNullLogger(),
 	})
 	if err := f.d.Recover(ctx); err != nil {

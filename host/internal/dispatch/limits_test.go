@@ -73,7 +73,7 @@ func TestS75_AValidatorOverItsLimitIsAnErrorAndNeverAPass(t *testing.T) {
 		return sdk.Verdict{Outcome: sdk.Pass}, nil // what it says after that counts for nothing
 	}}, work.GateRule{Name: "tests", Validator: "command"})
 	step := f.settled(f.dispatch(f.run(), "x").ID)
-	validations, err := recordPort{f.store}.Validations(t.Context(), step.AttemptID)
+	validations, err := recordPort{Store: f.store}.Validations(t.Context(), step.AttemptID)
 	if err != nil || len(validations) == 0 {
 		t.Fatalf("%d validations, %v", len(validations), err)
 	}

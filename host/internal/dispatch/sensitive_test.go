@@ -54,7 +54,7 @@ func TestS84_AChangeThatToolsExecuteIsFlaggedHeldOrDenied(t *testing.T) {
 			if len(gates) != 1 || gates[0].Name != gate.SensitiveName || gates[0].Verdict != row.verdict || gates[0].Reason == "" {
 				t.Fatalf("gates %+v", gates)
 			}
-			validations, err := recordPort{f.store}.Validations(t.Context(), step.AttemptID)
+			validations, err := recordPort{Store: f.store}.Validations(t.Context(), step.AttemptID)
 			if err != nil || len(validations) != 1 || validations[0].Plugin.Kind != "built-in" {
 				t.Fatalf("validations %+v, %v", validations, err)
 			}
