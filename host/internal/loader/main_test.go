@@ -54,6 +54,8 @@ func play(program string) {
 	switch name {
 	case "liar":
 		manifest.Name = "other"
+	case "pure":
+		manifest.Feeds, manifest.Pure, manifest.Resident = []string{sdk.FeedPatch, sdk.FeedFacts}, true, true
 	case "noise":
 		fmt.Println("hello \x1b[31mfrom a print")
 	case "quit":

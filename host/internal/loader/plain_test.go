@@ -207,9 +207,20 @@ func copyFile(t testing.TB, from, to string) {
 
 func (s *setup) lock() {
 	s.t.Helper()
+	s.lockAs("", pluginlock.Nature{})
+}
+
+// lockAs locks what is installed, and says of one program what it is.
+func (s *setup) lockAs(program string, says pluginlock.Nature) {
+	s.t.Helper()
 	entries, err := pluginlock.Lock([]string{s.dir}, nil)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	for i := range entries {
+		if entries[i].Name == program {
+			entries[i].Nature = says
+		}
 	}
 	f := &pluginlock.File{}
 	f.Update(entries)

@@ -12,6 +12,7 @@ import (
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/pluginlock"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/sdk"
 )
 
 // own gives the test a copy of the program that it may change.
@@ -152,6 +153,37 @@ func TestS72_ASwapBetweenCheckAndExecChangesNothing(t *testing.T) {
 	}
 	if _, err := s.start("executor-good"); !fault.Is(err, fault.PluginMismatch) {
 		t.Errorf("the next Start = %v, want plugin_mismatch", err)
+	}
+}
+
+// The host keeps a validator alive, feeds it and uses its verdicts again by what the lock file says of it.
+func TestS72_AValidatorThatIsNotWhatTheLockSaysOfItIsNotUsed(t *testing.T) {
+	locked := pluginlock.Nature{Feeds: []string{sdk.FeedFacts, sdk.FeedPatch}, Pure: true, Resident: true}
+	less := map[string]pluginlock.Nature{
+		"nothing":    {},
+		"other food": {Feeds: []string{sdk.FeedPatch}, Pure: true, Resident: true},
+		"more food":  {Feeds: sdk.Feeds(), Pure: true, Resident: true},
+		"not pure":   {Feeds: locked.Feeds, Resident: true},
+		"no stayer":  {Feeds: locked.Feeds, Pure: true},
+	}
+	s := newSetup(t, "validator-pure", "validator-plain")
+	for _, known := range []bool{false, true} { // by an earlier start
+		for name, says := range less {
+			s.lockAs("validator-pure", says)
+			if _, err := s.start("validator-pure"); !fault.Is(err, fault.PluginMismatch) || !strings.Contains(fault.From(err).Hint, "drawspan plugin lock") {
+				t.Errorf("locked as %s, known %v: Start = %v, want plugin_mismatch", name, known, err)
+			}
+		}
+		s.lockAs("validator-plain", pluginlock.Nature{Pure: true})
+		if _, err := s.start("validator-plain"); !fault.Is(err, fault.PluginMismatch) {
+			t.Errorf("locked as pure, known %v: Start = %v, want plugin_mismatch", known, err)
+		}
+		for program, says := range map[string]pluginlock.Nature{"validator-pure": locked, "validator-plain": {}} {
+			s.lockAs(program, says)
+			if _, err := s.mustStart(program).Stop(t.Context(), 5*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
