@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/audit"
@@ -197,6 +200,65 @@ func TestMigrationsGoForwardInWholeStepsBehindACopy(t *testing.T) {
 	if _, err := before.ExecContext(ctx, "SELECT y FROM extra"); err != nil {
 		t.Error(err)
 	}
+}
+
+// asVersion1 gives a record the schema that it had before validations had inputs and metrics.
+func asVersion1(t *testing.T, dir string) {
+	t.Helper()
+	list, err := steps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := list[0][strings.Index(list[0], "CREATE VIEW v_validation"):]
+	view, _, _ = strings.Cut(view, ";")
+	vandal(t, dir, "DROP VIEW v_validation", "ALTER TABLE validation DROP COLUMN inputs_digest", "ALTER TABLE validation DROP COLUMN reused",
+		"ALTER TABLE validation DROP COLUMN metrics", view, "PRAGMA user_version = 1")
+	model, old := rawPool(t, t.TempDir(), mayBuild), rawPool(t, dir, mayBuild)
+	ctx := context.Background()
+	if _, _, err := migrate(ctx, model, t.TempDir(), list[:1]); err != nil {
+		t.Fatal(err)
+	}
+	const schema = "SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema"
+	want, err1 := readSchema(model.QueryContext(ctx, schema))
+	got, err2 := readSchema(old.QueryContext(ctx, schema))
+	if err := errors.Join(err1, err2); err != nil || !maps.Equal(want, got) {
+		t.Fatalf("it is no record of version 1: %v, %v", got["table validation"], err)
+	}
+}
+
+func TestARecordOfVersion1IsBroughtForwardWithWhatItHolds(t *testing.T) {
+	ctx, dir := context.Background(), stateDir(t)
+	s := reopen(t, Options{Dir: dir})
+	a := started(t, s)
+	old := work.Validation{
+		ID: newID("val"), AttemptID: a.ID, StepID: a.StepID, RunID: a.RunID, Gate: "tests", N: 1, Plugin: work.PluginIdentity{Name: "command", Kind: "validator", Version: "1"},
+		Command: []string{"true"}, Stdout: zeroDigest, Stderr: zeroDigest, Result: work.ResultFail, Message: "1 test failed",
+		Findings: []work.Finding{{Rule: "r", Severity: "error", Message: "m"}}, Tree: "7ree", At: time.Unix(1_800_000_000, 123456789).UTC(),
+	}
+	must(t, s, work.RecordValidation{Validation: old})
+	openGate(t, s, a, "tests")
+	before := head(t, s)
+	if err := s.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	asVersion1(t, dir)
+
+	s = reopen(t, Options{Dir: dir})
+	sound(t, s)
+	if flaws, err := schemaFlaws(ctx, rawWriter(t, s)); err != nil || len(flaws) > 0 {
+		t.Errorf("schema: %v, %v", flaws, err)
+	}
+	if after := head(t, s); after.Size != before.Size+1 {
+		t.Errorf("%d events, want those %d and the migration's", after.Size, before.Size)
+	}
+	next := old
+	next.ID, next.N, next.Inputs, next.Reused, next.Metrics = newID("val"), 2, digestOf([]byte("all of it")), old.ID, map[string]int64{"tests": 1_000_000}
+	must(t, s, work.RecordValidation{Validation: next})
+	page, err := s.Validations(ctx, ValidationFilter{AttemptID: a.ID})
+	if err != nil || len(page.Items) != 2 || !reflect.DeepEqual(page.Items[0], old) || !reflect.DeepEqual(page.Items[1], next) {
+		t.Errorf("got %s, %v", asText(page.Items), err)
+	}
+	sound(t, s)
 }
 
 func TestARecordWithoutItsOwnKeyIsRefused(t *testing.T) {
