@@ -230,3 +230,14 @@ func FuzzFormats(f *testing.F) {
 		}
 	})
 }
+
+func TestTheRecordsDigestStandsInTheLog(t *testing.T) {
+	d := hostile()
+	if strings.Contains(string(Text(d)), "\nrecord: ") {
+		t.Error("a record that nobody asked for is named")
+	}
+	d.Timing.Record = "sha256:0123"
+	if !strings.HasSuffix(string(Text(d)), "\nrecord: sha256:0123\n") {
+		t.Errorf("%s", Text(d))
+	}
+}
