@@ -7,15 +7,16 @@ import (
 	"testing"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/patch"
 )
 
 // sections are the paths of a patch with the lines that were added.
-func sections(t *testing.T, patch string) map[string]string {
+func sections(t *testing.T, text string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	err := scan(patch, func(s *section) { all[s.path] += "" }, func(l line) {
+	err := scan([]byte(text), func(path string) { all[path] += "" }, func(l line) {
 		if l.sign == '+' {
-			all[l.at.path] += l.text + "\n"
+			all[l.path] += l.text + "\n"
 		}
 	})
 	if err != nil {
@@ -47,7 +48,7 @@ func TestAPatchOfGitIsReadWhole(t *testing.T) {
 // F15: what a file holds does not steer how its patch is read.
 func TestF15_APatchThatIsNotGitsIsRefused(t *testing.T) {
 	head := "diff --git a/x b/x\nindex 1..2 100644\n--- a/x\n+++ b/x\n"
-	for name, patch := range map[string]string{
+	for name, text := range map[string]string{
 		"no head":               "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n",
 		"words":                 "hello\n",
 		"two names":             "diff --git a/x b/y\n",
@@ -70,8 +71,8 @@ func TestF15_APatchThatIsNotGitsIsRefused(t *testing.T) {
 		"quoted, then nothing":  "diff --git \"a/x\"\n",
 		"quoted, then no blank": "diff --git \"a/x\"\"b/x\"\n",
 	} {
-		err := scan(patch, func(*section) {}, func(line) {})
-		if !errors.Is(err, errPatch) {
+		err := scan([]byte(text), func(string) {}, func(line) {})
+		if !errors.Is(err, patch.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -80,7 +81,7 @@ func TestF15_APatchThatIsNotGitsIsRefused(t *testing.T) {
 func TestLinesHaveTheirNumbersAfterTheChange(t *testing.T) {
 	c := changed(t, files{"a": "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n"}, files{"a": "1\nx\n3\n4\n5\n6\n7\n8\n9\n10\ny\n11\n12\nz\n"})
 	got := map[string]int{}
-	if err := scan(string(c.Patch), func(*section) {}, func(l line) {
+	if err := scan(c.Patch, func(string) {}, func(l line) {
 		if l.sign == '+' {
 			got[l.text] = l.number
 		}
@@ -96,25 +97,25 @@ func FuzzPatch(f *testing.F) {
 	f.Add("diff --git a/a_test.go b/a_test.go\n--- a/a_test.go\n+++ b/a_test.go\n@@ -1,2 +1 @@\n-func TestA(t *testing.T) {\n+\tt.Skip(\n-}\n")
 	f.Add("diff --git \"a/\\303\\251.rs\" \"b/\\303\\251.rs\"\nnew file mode 100644\n--- /dev/null\n+++ \"b/\\303\\251.rs\"\n@@ -0,0 +1,2 @@\n+#[test]\n+fn x() {}\n\\ No newline at end of file\n")
 	f.Add("diff --git a/b b/b\nindex 1..2\nGIT binary patch\nliteral 1\nabc\n\nliteral 0\nabc\n\n")
-	f.Fuzz(func(t *testing.T, patch string) {
+	f.Fuzz(func(t *testing.T, text string) {
 		seen := map[string]bool{}
 		lines := 0
-		err := scan(patch, func(s *section) {
-			seen[s.path] = true
-			if s.path == "" {
+		err := scan([]byte(text), func(path string) {
+			seen[path] = true
+			if path == "" {
 				t.Error("a section without a path")
 			}
 		}, func(line) { lines++ })
-		if lines > strings.Count(patch, "\n")+1 {
-			t.Errorf("%d lines of %q", lines, patch)
+		if lines > strings.Count(text, "\n")+1 {
+			t.Errorf("%d lines of %q", lines, text)
 		}
 		var all []sdk.Change
 		for path := range seen {
 			all = append(all, sdk.Change{Path: path, Op: "modify", OldMode: modeFile, NewMode: modeFile, Added: 1})
 		}
-		v, judgeErr := diff{}.Check(t.Context(), &sdk.Check{Changes: all, Patch: []byte(patch)})
+		v, judgeErr := diff{}.Check(t.Context(), &sdk.Check{Changes: all, Patch: []byte(text)})
 		if judgeErr != nil || err != nil && v.Outcome == sdk.Pass {
-			t.Errorf("%q: %+v, %v, although %v", patch, v, judgeErr, err)
+			t.Errorf("%q: %+v, %v, although %v", text, v, judgeErr, err)
 		}
 	})
 }
@@ -123,10 +124,10 @@ func FuzzPatch(f *testing.F) {
 func BenchmarkLargestPatch(b *testing.B) {
 	for name, text := range map[string]string{"short lines": "x\n", "tests": "func TestA(t *testing.T) { t.Skip() }\n", "hidden": "\u202e\n", "emoji": "👩\u200d💻\n"} {
 		n := sdk.MaxPatch / (len(text) + 1)
-		var patch strings.Builder
-		patch.WriteString("diff --git a/a_test.go b/a_test.go\n--- a/a_test.go\n+++ b/a_test.go\n@@ -0,0 +1," + strconv.Itoa(n) + " @@\n")
-		patch.WriteString(strings.Repeat("+"+text, n))
-		check := &sdk.Check{Patch: []byte(patch.String()), Changes: []sdk.Change{{Path: "a_test.go", Op: "modify", OldMode: modeFile, NewMode: modeFile, Added: n}}}
+		var whole strings.Builder
+		whole.WriteString("diff --git a/a_test.go b/a_test.go\n--- a/a_test.go\n+++ b/a_test.go\n@@ -0,0 +1," + strconv.Itoa(n) + " @@\n")
+		whole.WriteString(strings.Repeat("+"+text, n))
+		check := &sdk.Check{Patch: []byte(whole.String()), Changes: []sdk.Change{{Path: "a_test.go", Op: "modify", OldMode: modeFile, NewMode: modeFile, Added: n}}}
 		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

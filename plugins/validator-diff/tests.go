@@ -39,7 +39,7 @@ type testSet struct {
 
 // see takes one line of the patch.
 func (s *testSet) see(l line) {
-	d := s.at[l.at.path]
+	d := s.at[l.path]
 	if d == nil {
 		return
 	}
