@@ -33,10 +33,11 @@ const (
 )
 
 var manifest = sdk.Manifest{
-	Name:    "paths",
-	Version: "0.1.0",
-	Summary: "holds a change to the paths that it may touch",
-	Pure:    true,
+	Name:     "paths",
+	Version:  "0.1.0",
+	Summary:  "holds a change to the paths that it may touch",
+	Pure:     true,
+	Resident: true,
 	Config: []sdk.Attribute{
 		{Name: "write", Type: sdk.TypeListString, Doc: "globs; a changed path must match one (none = every path may change)"},
 		{Name: "forbid", Type: sdk.TypeListString, Doc: "globs; a changed path must match none, whatever its case"},
