@@ -10,7 +10,6 @@ import (
 	"github.com/drawspan/drawspan/host/internal/demo"
 	"github.com/drawspan/drawspan/host/internal/pluginlock"
 	"github.com/drawspan/drawspan/host/internal/report"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 // Program is the App that is shipped: this command line over the daemon.
@@ -53,19 +52,7 @@ func gateRun(ctx context.Context, o GateRunOptions) (*report.Document, error) {
 
 // describe asks a program what it is, confined, for the lock file.
 func describe(ctx context.Context, o DaemonOptions, p pluginlock.Program) (pluginlock.Facts, error) {
-	m, digest, err := daemon.Inspect(ctx, o.toDaemon(), p)
-	if err != nil {
-		return pluginlock.Facts{}, err
-	}
-	facts := pluginlock.Facts{Digest: digest, Version: m.Version, Protocol: []string{wire.Protocol}, Simulated: m.Simulated}
-	facts.Nature = pluginlock.Nature{Feeds: m.Feeds, Pure: m.Pure, Resident: m.Resident}
-	for _, a := range m.Config {
-		facts.Attributes = append(facts.Attributes, pluginlock.Attribute{Name: a.Name, Type: a.Type, Required: a.Required})
-	}
-	for _, p := range m.Programs {
-		facts.Drives = append(facts.Drives, pluginlock.Driven(p))
-	}
-	return facts, nil
+	return daemon.Describe(ctx, o.toDaemon(), p)
 }
 
 // kept are the variables that stay when root becomes the user of run_as.

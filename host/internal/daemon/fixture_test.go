@@ -184,12 +184,7 @@ func (h *host) configure(body string) {
 func (h *host) lock() {
 	h.t.Helper()
 	entries, err := pluginlock.Lock(h.opt.Libexec, func(p pluginlock.Program) (pluginlock.Facts, error) {
-		m, digest, err := daemon.Inspect(h.t.Context(), h.opt, p)
-		facts := pluginlock.Facts{Digest: digest, Version: m.Version, Protocol: []string{"v1alpha"}, Simulated: m.Simulated}
-		for _, a := range m.Config {
-			facts.Attributes = append(facts.Attributes, pluginlock.Attribute{Name: a.Name, Type: a.Type, Required: a.Required})
-		}
-		return facts, err
+		return daemon.Describe(h.t.Context(), h.opt, p)
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/pluginlock"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 // PluginDirs are the directories in which plugins of a configuration are looked for, in order.
@@ -45,8 +46,27 @@ func used(cfg *config.Config) []string {
 	return slices.Compact(names)
 }
 
-// Inspect asks a plugin program that is not locked yet what it is, in a sandbox that holds nothing.
-func Inspect(ctx context.Context, o Options, p pluginlock.Program) (m sdk.Manifest, digest string, err error) {
+// Describe asks a plugin program that is not locked yet what it is, for the lock file.
+func Describe(ctx context.Context, o Options, p pluginlock.Program) (pluginlock.Facts, error) {
+	m, digest, err := inspect(ctx, o, p)
+	if err != nil {
+		return pluginlock.Facts{}, err
+	}
+	facts := pluginlock.Facts{
+		Digest: digest, Version: m.Version, Protocol: []string{wire.Protocol}, Simulated: m.Simulated,
+		Nature: pluginlock.Nature{Feeds: m.Feeds, Pure: m.Pure, Resident: m.Resident},
+	}
+	for _, a := range m.Config {
+		facts.Attributes = append(facts.Attributes, pluginlock.Attribute{Name: a.Name, Type: a.Type, Required: a.Required})
+	}
+	for _, p := range m.Programs {
+		facts.Drives = append(facts.Drives, pluginlock.Driven(p))
+	}
+	return facts, nil
+}
+
+// inspect starts the program in a sandbox that holds nothing.
+func inspect(ctx context.Context, o Options, p pluginlock.Program) (m sdk.Manifest, digest string, err error) {
 	launcher, err := findProgram(o.Libexec, LauncherName)
 	if err != nil {
 		return sdk.Manifest{}, "", err
