@@ -35,13 +35,43 @@ func TestAPureResultIsUsedAgainForEqualInputsAlone(t *testing.T) {
 		"paths": func(s *Subject) { s.Paths = []sdk.Paths{{Forbid: []string{"x"}}} }, "config": func(s *Subject) { s.Rules[0].Config = json.RawMessage(`{"max":2}`) },
 		"program": func(s *Subject) { s.Rules[0].Digest = "sha256:11" }, "sandbox": func(s *Subject) { s.Rules[0].Sandbox.Level = "guarded" },
 		"not pure": func(s *Subject) { s.Rules[0].Pure = false }, "a variable": func(s *Subject) { s.Rules[0].Sandbox.Pass = []string{"HOME"} },
-		"network": func(s *Subject) { s.Rules[0].Sandbox.Network.Mode = work.NetworkHost },
-		"feeds":   func(s *Subject) { s.Rules[0].Feeds = []string{sdk.FeedFacts} },
+		"network":   func(s *Subject) { s.Rules[0].Sandbox.Network.Mode = work.NetworkHost },
+		"provision": func(s *Subject) { s.Provisioned = true },
+		"feeds":     func(s *Subject) { s.Rules[0].Feeds = []string{sdk.FeedFacts} },
 	} {
 		s := b.subject(pure("g"))
 		change(s)
 		if b.judge(s); b.tried(s, "g")[0].Reused != "" {
 			t.Errorf("another %s: the result was used again", what)
+		}
+	}
+}
+
+// What lies beside the commit is in no digest of inputs, so a second evaluation may see another.
+func TestAResultOfWhatLiesBesideTheCommitIsNotUsedAgain(t *testing.T) {
+	for what, open := range map[string]func(s *Subject){
+		"provisioned":   func(s *Subject) { s.Provisioned = true },
+		"host paths":    func(s *Subject) { s.Rules[0].Sandbox.Read = []string{"/srv/baseline"} },
+		"writable":      func(s *Subject) { s.Rules[0].Sandbox.Write = []string{"/srv/state"} },
+		"nothing shuts": func(s *Subject) { s.Rules[0].Sandbox.Level = "off" },
+	} {
+		b := newBench(t)
+		for range 2 {
+			s := b.subject(pure("g"))
+			open(s)
+			if b.judge(s); b.tried(s, "g")[0].Reused != "" {
+				t.Errorf("%s: the result was used again", what)
+			}
+		}
+	}
+	b := newBench(t)
+	for i := range 2 {
+		r := stays("a")
+		r.Pure = true
+		s := b.subject(r)
+		s.Provisioned = true
+		if b.judge(s); (b.tried(s, "a")[0].Reused != "") != (i == 1) {
+			t.Errorf("one that sees no tree, evaluation %d: %+v", i, b.tried(s, "a")[0])
 		}
 	}
 }

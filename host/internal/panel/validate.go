@@ -211,11 +211,15 @@ func (t *sitting) reuse(rule work.GateRule, v *work.Validation) bool {
 	return true
 }
 
-// pure reports whether results of a rule may be used again.
+// pure reports whether results of a rule may be used again: nothing that its digest of inputs leaves out
+// reaches the validator.
 func (t *sitting) pure(rule work.GateRule) bool {
+	if t.p.opt.Results == nil || !rule.Pure || rule.Digest == "" || t.s.Provisioned && !rule.Resident {
+		return false
+	}
 	box := rule.Sandbox
-	return t.p.opt.Results != nil && rule.Pure && rule.Digest != "" &&
-		(box == nil || len(box.Pass) == 0 && len(box.Credentials) == 0 && (box.Network.Mode == "" || box.Network.Mode == work.NetworkNone))
+	return box == nil || box.Level != "off" && len(box.Read)+len(box.Write)+len(box.Pass)+len(box.Credentials) == 0 &&
+		(box.Network.Mode == "" || box.Network.Mode == work.NetworkNone)
 }
 
 // sound reports whether a validation is one that can stand for another: the locked program's, and done.

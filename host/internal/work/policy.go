@@ -47,6 +47,11 @@ type Provision struct {
 	Caches []Cache
 }
 
+// Any reports whether a tree gets anything.
+func (p Provision) Any() bool {
+	return len(p.Copy)+len(p.Link)+len(p.Runs)+len(p.Caches)+p.Ports > 0
+}
+
 // ProvisionRun is a command that prepares a tree.
 type ProvisionRun struct {
 	Name     string
