@@ -21,6 +21,11 @@ func (d *decoder) decodeBlocks(blocks map[string][]*hcl.Block) {
 		d.fill(&p.Origin, p, &pluginSchema, b.Body)
 		d.cfg.Plugins = append(d.cfg.Plugins, p)
 	})
+	d.each(blocks["client"], namePattern, func(o Origin, name string, b *hcl.Block) {
+		c := &Client{Origin: o, Name: name}
+		d.fill(&c.Origin, c, &clientSchema, b.Body)
+		d.cfg.Clients = append(d.cfg.Clients, c)
+	})
 	d.each(blocks["sandbox"], namePattern, func(o Origin, name string, b *hcl.Block) {
 		d.cfg.Sandboxes = append(d.cfg.Sandboxes, d.sandbox(o, name, b))
 	})

@@ -3,9 +3,12 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
 )
 
 // check looks at what one block alone cannot know, and at the world: names, paths, combinations.
@@ -13,6 +16,7 @@ func (d *decoder) check() {
 	d.addDefaultSandbox()
 	d.checkDaemon()
 	d.checkPlugins()
+	d.checkClients()
 	for _, s := range d.cfg.Sandboxes {
 		d.checkSandbox(s)
 	}
@@ -76,6 +80,42 @@ func (d *decoder) checkListen(m *Daemon) {
 	}
 	p := problem{code: codeNotLoopback, summary: fmt.Sprintf("listen %s is not a loopback address with a port", quoted(m.Listen)), hint: "for example: 127.0.0.1:7070, or [::1]:7070"}
 	d.rep.at(where, p)
+}
+
+// clientPattern is what the socket takes for a client's name.
+var clientPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+// operatorName is how the operator's own command line calls itself.
+const operatorName = "cli"
+
+// deciding is the operation that no pattern grants.
+const deciding = "approval.decide"
+
+// checkClients refuses grants that grant nothing.
+func (d *decoder) checkClients() {
+	for _, c := range d.cfg.Clients {
+		if !clientPattern.MatchString(c.Name) {
+			d.rep.header(c.at, problem{code: codeName, summary: fmt.Sprintf("no client can call itself %s", quoted(c.Name)), hint: "a client's name is lower-case letters, digits and -, at most 32"})
+		}
+		if c.Name == operatorName {
+			d.rep.header(c.at, problem{code: codeName, summary: fmt.Sprintf("%s is the operator's own command line", quoted(c.Name)), hint: "it may do everything; name another program"})
+		}
+		for i, g := range c.Operations {
+			known := d.src.Operations == nil || slices.ContainsFunc(d.src.Operations, func(op string) bool { return (&Client{Operations: []string{g}}).May(op) })
+			if _, err := doublestar.Match(g, ""); err != nil || !known {
+				d.rep.at(c.element("operations", i), problem{code: codeValue, summary: fmt.Sprintf("%s grants no operation", quoted(g)), hint: meant(g, d.src.Operations, "operation")})
+			}
+		}
+	}
+}
+
+// May reports whether the client is granted an operation. To decide in the operator's place has to be written
+// out: no pattern grants it.
+func (c *Client) May(operation string) bool {
+	return slices.ContainsFunc(c.Operations, func(g string) bool {
+		ok, err := doublestar.Match(g, operation)
+		return err == nil && ok && (operation != deciding || g == deciding)
+	})
 }
 
 func (d *decoder) checkPlugins() {

@@ -17,6 +17,7 @@ type Config struct {
 	Version    int64 `key:"version"`
 	Daemon     Daemon
 	Plugins    []*Plugin
+	Clients    []*Client
 	Sandboxes  []*Sandbox // an undeclared "default" is added at the end when a gate falls back to it
 	Gateways   []*Gateway
 	Executors  []*Executor
@@ -50,6 +51,13 @@ type Daemon struct {
 type CI struct {
 	Origin
 	Floor string `key:"floor"` // "": every gate gets its own sandbox's level or is not evaluated
+}
+
+// Client is a `client` block: what one program of the operator's user may ask of the daemon.
+type Client struct {
+	Origin
+	Name       string
+	Operations []string `key:"operations"` // globs over names of operations
 }
 
 // Plugin is a `plugin` block: where the program drawspan-<Name> is looked for first.

@@ -41,6 +41,9 @@ func (c *Config) members() []member {
 	for _, p := range c.Plugins {
 		all = append(all, member{[]string{"plugin", p.Name}, &p.Origin, &pluginSchema, p, nil, 0})
 	}
+	for _, n := range c.Clients {
+		all = append(all, member{[]string{"client", n.Name}, &n.Origin, &clientSchema, n, nil, 0})
+	}
 	for _, s := range c.Sandboxes {
 		place := []string{"sandbox", s.Name}
 		all = append(all, member{place, &s.Origin, &sandboxSchema, s, nil, 0})

@@ -28,6 +28,8 @@ type Source struct {
 	Attributes func(kind, plugin string) ([]Attribute, bool)
 	// Plugins are the names of a kind's plugins that are locked; nil where nothing is locked yet. May be nil.
 	Plugins func(kind string) []string
+	// Operations are the names that a client can be granted. Nil: any name is taken.
+	Operations []string
 	// Read reads a configuration or gate file by its absolute path, as from a commit. Paths are files then,
 	// no directories. Nil for the file system.
 	Read func(path string) ([]byte, error)

@@ -28,12 +28,18 @@ var root = block{
 		{name: "version", kind: number, required: true, doc: "Version of the language. This drawspan reads version 1."},
 	},
 	blocks: []block{
-		daemonSchema, pluginSchema, sandboxSchema, gatewaySchema, executorSchema, gateSetSchema, workspaceSchema, ciSchema, variableSchema,
+		daemonSchema, pluginSchema, sandboxSchema, gatewaySchema, executorSchema, gateSetSchema, workspaceSchema, ciSchema, clientSchema, variableSchema,
 		{name: "locals", many: true, free: true, doc: "Named values: `local.<name>` anywhere below."},
 		{name: "relay", label: "name", many: true, doc: "A relay that planners reach this machine through.",
 			soon: "leave the block out; this version works on one machine"},
-		{name: "client", label: "name", many: true, doc: "What a planner on this machine may do.",
-			soon: "leave the block out; only the operator's own command line is served"},
+	},
+}
+
+var clientSchema = block{
+	name: "client", label: "name", many: true,
+	doc: "What a program of yours that calls itself by this name may ask of the daemon: a planner, a chat, an agent outside of a sandbox. One without a block may ask for everything but to decide approvals. `http` is the loopback port.",
+	keys: []key{
+		{name: "operations", kind: texts, required: true, max: 64, doc: "Globs over names of operations, as `run.*`, and no others. `approval.decide` lets it decide what waits for a person, in your place, and has to be written out."},
 	},
 }
 

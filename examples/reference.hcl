@@ -103,6 +103,12 @@ sandbox "offline" {
   }
 }
 
+# What a program of yours that calls itself "planner" may ask of the daemon. Without a block: everything but to
+# decide what waits for a person.
+client "planner" {
+  operations = ["run.*", "step.*", "events.*", "approval.list"]
+}
+
 # A program that gets the step's text on standard input. The plugin "command" is drawspan-executor-command.
 executor "gofmt" {
   plugin  = "command"

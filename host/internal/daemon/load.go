@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/drawspan/drawspan/config"
+	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/pluginlock"
 	"github.com/drawspan/drawspan/host/internal/policy"
@@ -35,6 +36,7 @@ func load(o Options) (*loaded, error) {
 func compile(o Options, source config.Source, lock *pluginlock.File) (*loaded, error) {
 	source.Attributes = func(kind, plugin string) ([]config.Attribute, bool) { return attributesOf(lock, kind, plugin) }
 	source.Plugins = lock.Names
+	source.Operations = grantable()
 	cfg, diags := config.Load(source)
 	if diags.HasErrors() {
 		return nil, &diagnosed{Fault: fault.From(diags.Err()), Diagnostics: diags}
@@ -57,6 +59,17 @@ func compile(o Options, source config.Source, lock *pluginlock.File) (*loaded, e
 		}
 	}
 	return &loaded{cfg: cfg, policy: compiled, lock: lock, at: time.Now().UTC()}, nil
+}
+
+// grantable are the operations that a client on this machine can be granted.
+func grantable() []string {
+	var names []string
+	for _, o := range api.Operations() {
+		if o.Surfaces.Has(api.Local) {
+			names = append(names, string(o.Name))
+		}
+	}
+	return names
 }
 
 // known fills in what the lock file knows of a gate's validator.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/httpapi"
 )
@@ -21,7 +22,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.api, err = httpapi.New(httpapi.Options{Handlers: d.handlers(), Log: d.log.Named("api"), Version: d.opt.Version, Token: token})
+	d.api, err = httpapi.New(httpapi.Options{Handlers: d.handlers(), Log: d.log.Named("api"), Version: d.opt.Version, Token: token, Granted: d.granted})
 	if err != nil {
 		return err
 	}
@@ -134,4 +135,14 @@ func (d *Daemon) token() (token, path string, err error) {
 	}
 	_, err = f.WriteString(token + "\n")
 	return token, path, errors.Join(err, f.Close())
+}
+
+// granted is what the configuration in force says of a client.
+func (d *Daemon) granted(client string, op api.Op) (declared, granted bool) {
+	for _, c := range d.config().cfg.Clients {
+		if c.Name == client {
+			return true, c.May(string(op))
+		}
+	}
+	return false, false
 }

@@ -33,9 +33,12 @@ var errStopping = errors.New("the daemon is stopping")
 type Options struct {
 	Handlers Handlers
 	Log      hclog.Logger
-	Version  string   // of the daemon
-	Token    string   // for the loopback port; at least MinToken bytes where one is opened
-	Hosts    []string // further "host:port" that the loopback port answers to, all of this machine
+	Version  string // of the daemon
+	// Granted reports what the configuration in force says of a client: whether it has a block, and whether
+	// that grants the operation. Nil: no client has one.
+	Granted func(client string, op api.Op) (declared, granted bool)
+	Token   string   // for the loopback port; at least MinToken bytes where one is opened
+	Hosts   []string // further "host:port" that the loopback port answers to, all of this machine
 
 	Beat  time.Duration // of the comments in a stream of events; 15 s
 	Pace  time.Duration // within which a client must take each part of an answer; 30 s
@@ -197,11 +200,31 @@ func (s *Server) end(a *answer, err error) {
 	panic(http.ErrAbortHandler)
 }
 
+// may refuses what the configuration does not grant: to a client with a block all that the block does not name,
+// to the others the operator's own decisions.
+func (s *Server) may(actor api.Actor, row api.Operation) error {
+	if actor.Kind == KindOperator {
+		return nil
+	}
+	declared, granted := false, false
+	if s.opts.Granted != nil {
+		declared, granted = s.opts.Granted(actor.ID, row.Name)
+	}
+	switch {
+	case granted || !declared && row.Class != api.Decide:
+		return nil
+	case row.Class == api.Decide:
+		return fault.New(fault.Forbidden, "only the operator decides an approval; the configuration does not grant it to client %q", actor.ID).
+			Fix("run: drawspan approval ls")
+	}
+	return fault.New(fault.Forbidden, "the configuration does not grant %s to client %q", row.Name, actor.ID).
+		Fix("grant it: client %q { operations = [...] }, then: drawspan config reload", actor.ID)
+}
+
 // do decodes, calls and answers.
 func (s *Server) do(a *answer, r *http.Request, rt route, params map[string]string, actor api.Actor) error {
-	if rt.row.Class == api.Decide && actor.Kind != KindOperator {
-		return fault.New(fault.Forbidden, "only the operator decides an approval; the configuration grants it to nobody else").
-			Fix("run: drawspan approval ls")
+	if err := s.may(actor, rt.row); err != nil {
+		return err
 	}
 	req, err := decode(a, r, rt.row, params)
 	if err != nil {

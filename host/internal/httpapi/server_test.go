@@ -321,6 +321,33 @@ func TestOnlyTheOperatorDecidesApprovals(t *testing.T) {
 	}
 }
 
+// A client with a block has what the block names; one without has everything but the operator's decisions.
+func TestAClientHasWhatTheConfigurationGrants(t *testing.T) {
+	called := 0
+	g := start(t, Handlers{
+		api.OpApprovalDecide: Handle(func(context.Context, api.Actor, api.ApprovalDecideRequest) (api.Approval, error) {
+			called++
+			return api.Approval{}, nil
+		}),
+		api.OpDoctor: Handle(func(context.Context, api.Actor, api.Empty) (api.Doctor, error) { return api.Doctor{}, nil }),
+	}, func(o *Options) {
+		o.Granted = func(client string, op api.Op) (bool, bool) {
+			return client != "free", client == "judge" && op == api.OpApprovalDecide
+		}
+	})
+	const target, body = "/api/v1/approvals/apr_1/decide", `{"decision":"allow"}`
+	for client, want := range map[string][2]int{"judge": {200, 403}, "narrow": {403, 403}, "free": {403, 200}} {
+		decide, _, _ := g.ask(http.MethodPost, target, body, header(api.HeaderClient, client))
+		look, _, _ := g.ask(http.MethodGet, "/api/v1/doctor", "", header(api.HeaderClient, client))
+		if got := [2]int{decide, look}; got != want {
+			t.Errorf("%s: %v, want %v", client, got, want)
+		}
+	}
+	if called != 1 {
+		t.Errorf("decided %d times", called)
+	}
+}
+
 func TestTheClientsNameIsItsActorAndIsChecked(t *testing.T) {
 	var who api.Actor
 	g := start(t, Handlers{api.OpDoctor: Handle(func(_ context.Context, a api.Actor, _ api.Empty) (api.Doctor, error) {

@@ -83,9 +83,10 @@ func added(b string) Change {
 	return Change{Block: b, Op: "add", Widens: !slices.Contains([]string{"gate", "gates", "sandbox", "gateway"}, kind)}
 }
 
-// removed: a gate protects by being there, and a permission may be one that denies.
+// removed: a gate protects by being there, a permission may be one that denies, and a client without a block may
+// ask for more.
 func removed(b string) Change {
-	return Change{Block: b, Op: "remove", Widens: kindOf(b) == "gate" || kindOf(b) == "permission"}
+	return Change{Block: b, Op: "remove", Widens: slices.Contains([]string{"gate", "permission", "client"}, kindOf(b))}
 }
 
 func changed(was, is config.Setting, next []config.Setting) Change {
@@ -111,6 +112,7 @@ type rule func(was, is config.Setting, next []config.Setting) bool
 
 // rules say which changes of a key widen. A key without a rule always does.
 var rules = map[string]rule{
+	"client.operations":                 gained,
 	"daemon.state_dir":                  never,
 	"daemon.run_as":                     always,
 	"daemon.listen":                     set,

@@ -136,7 +136,7 @@ func TestEveryKeyHasARuleOrCountsAsWidening(t *testing.T) {
 		"executor.plugin", "executor.sandbox", "executor.config", "workspace.root", "workspace.base",
 		"gate.validator", "gate.sandbox", "gate.config", "permission.kinds", "permission.paths", "permission.commands", "permission.order",
 	}
-	cfg := w.load(strings.Replace(text, "\nexecutor \"fmt\"", "\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nsandbox \"x\" {\n  credential \"c\" {\n    from_env = \"C\"\n  }\n}\n"+gatewayText+"gates \"s\" {\n  gate \"a\" {\n    hold = \"x\"\n  }\n}\n"+"executor \"fmt\"", 1))
+	cfg := w.load(strings.Replace(text, "\nexecutor \"fmt\"", "\nclient \"c\" {\n  operations = [\"run.*\"]\n}\nplugin \"executor-x\" {\n  dir = \"~/src\"\n}\nsandbox \"x\" {\n  credential \"c\" {\n    from_env = \"C\"\n  }\n}\n"+gatewayText+"gates \"s\" {\n  gate \"a\" {\n    hold = \"x\"\n  }\n}\n"+"executor \"fmt\"", 1))
 	settings := append(cfg.Settings(), withPermission(w, "  permission \"a\" {\n    decision = \"ask\"\n  }\n").Settings()...)
 	prepared := "    run \"deps\" {\n      command = [\"npm\", \"ci\"]\n    }\n  }\n  cache \"npm\" {\n    variable = \"npm_config_cache\"\n  }\n"
 	settings = append(settings, w.load(strings.Replace(text, "[\".env\"]\n  }\n", "[\".env\"]\n"+prepared, 1)).Settings()...)

@@ -315,7 +315,7 @@ type GateRecord struct {
 	Reason     string    `json:"reason"`
 	Validation string    `json:"validation_id,omitempty"`
 	ApprovalID string    `json:"approval_id,omitempty"`
-	DecidedBy  string    `json:"decided_by,omitempty"` // rule, operator, planner, deadline
+	DecidedBy  string    `json:"decided_by,omitempty"` // rule, operator, client, planner, deadline
 	Version    int64     `json:"version"`
 	At         time.Time `json:"at"`
 }
