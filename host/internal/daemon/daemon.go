@@ -34,6 +34,7 @@ type Daemon struct {
 	opt       Options
 	log       hclog.Logger
 	started   time.Time
+	passing   bool // the state directory goes with this process
 	loaded    atomic.Pointer[loaded]
 	reloading sync.Mutex
 
@@ -143,7 +144,7 @@ func (d *Daemon) openLog(_ context.Context, l *loaded) error {
 func (d *Daemon) openRecord(ctx context.Context, l *loaded) error {
 	dir := l.cfg.Daemon.StateDir
 	var err error
-	d.store, err = store.Open(ctx, store.Options{Dir: dir, Log: d.log.Named("store"), Now: time.Now, OnCommit: published(d.bus)})
+	d.store, err = store.Open(ctx, store.Options{Dir: dir, Log: d.log.Named("store"), Now: time.Now, OnCommit: published(d.bus), Passing: d.passing})
 	if err != nil {
 		return err
 	}

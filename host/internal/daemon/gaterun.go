@@ -65,7 +65,7 @@ func GateRun(ctx context.Context, o Options, ask GateAsk) (doc *report.Document,
 		return nil, err
 	}
 	g := &gateRun{ask: ask, dir: dir, Daemon: &Daemon{
-		opt: o, started: time.Now(), vault: newVault(o.Variable), bus: event.New(busQueue), stopping: make(chan struct{}),
+		opt: o, passing: true, started: time.Now(), vault: newVault(o.Variable), bus: event.New(busQueue), stopping: make(chan struct{}),
 	}}
 	defer func() {
 		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
@@ -99,12 +99,10 @@ func (g *gateRun) run(ctx context.Context) (*report.Document, error) {
 	if err := g.openGit(ctx); err != nil {
 		return nil, err
 	}
-	l, err := g.find(ctx)
+	l, err := g.openBeside(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l.cfg.Daemon.StateDir = g.dir
-	g.loaded.Store(l)
 	ws, err := gaterun.Choose(l.policy, g.ask.Workspace, g.repo.Root())
 	if err != nil {
 		return nil, err
@@ -114,16 +112,36 @@ func (g *gateRun) run(ctx context.Context) (*report.Document, error) {
 			return nil, err
 		}
 	}
-	for _, open := range []func(context.Context, *loaded) error{g.startSandbox, g.openRecord, g.openPlugins} {
-		if err := open(ctx, l); err != nil {
-			return nil, err
-		}
+	if err := g.openPlugins(ctx, l); err != nil {
+		return nil, err
 	}
 	doc, err := g.judge(ctx, l, ws)
 	if err != nil {
 		return nil, err
 	}
 	return doc, g.export(ctx, doc)
+}
+
+// openBeside prepares sandbox and record, which need nothing of the configuration, while git looks for it.
+func (g *gateRun) openBeside(ctx context.Context) (*loaded, error) {
+	early := &loaded{cfg: &config.Config{}}
+	early.cfg.Daemon.StateDir = g.dir
+	if err := g.startSandbox(ctx, early); err != nil {
+		return nil, err
+	}
+	recorded := make(chan error, 1)
+	go func() { recorded <- g.openRecord(ctx, early) }() // ends with the record open; it is waited for here
+	l, err := g.find(ctx)
+	err = cmp.Or(err, <-recorded)
+	if g.repo != nil {
+		g.closers = append(g.closers, func(context.Context) error { return g.repo.Close() })
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.cfg.Daemon.StateDir = g.dir
+	g.loaded.Store(l)
+	return l, nil
 }
 
 // openGit opens the log and git: the repository comes before the configuration.
@@ -137,7 +155,7 @@ func (g *gateRun) openGit(ctx context.Context) error {
 	}
 	g.log = hclog.New(&hclog.LoggerOptions{Name: "drawspan", Level: level, Output: g.vault.lines(g.opt.Stderr)})
 	var err error
-	g.git, err = worktree.Open(ctx, worktree.Options{Dir: g.dir, Path: g.opt.Host.Path, Log: g.log.Named("worktree")})
+	g.git, err = worktree.Open(ctx, worktree.Options{Dir: g.dir, Path: g.opt.Host.Path, Passing: true, Log: g.log.Named("worktree")})
 	return err
 }
 
@@ -171,7 +189,6 @@ func (g *gateRun) find(ctx context.Context) (*loaded, error) {
 	if g.repo, err = g.git.Workspace(ctx, "ci", gaterun.Real(root)); err != nil {
 		return nil, err
 	}
-	g.closers = append(g.closers, func(context.Context) error { return g.repo.Close() })
 	if g.at, err = gaterun.Resolve(ctx, repository{g.repo}, base, g.ask.Head); err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (s *Store) copyTo(ctx context.Context, path string) error {
 
 // verifyCopy recomputes the copy as its receiver would, with our public key.
 func (s *Store) verifyCopy(ctx context.Context, dir string, note []byte) error {
-	if err := writeFile(notePath(dir), note); err != nil {
+	if err := writeFile(notePath(dir), note, true); err != nil {
 		return err
 	}
 	reads, err := openPool(dir, mayRead)

@@ -30,7 +30,10 @@ const (
 )
 
 // openPool opens connections to the database of a state directory with exactly the given power.
-func openPool(dir string, a access) (*sql.DB, error) {
+func openPool(dir string, a access) (*sql.DB, error) { return openPoolAs(dir, a, "FULL") }
+
+// openPoolAs is openPool with what a commit waits for.
+func openPoolAs(dir string, a access, synchronous string) (*sql.DB, error) {
 	if _, err := sqlite.OFDLocking(true); err != nil && !errors.Is(err, sqlite.ErrOFDLockingUnavailable) {
 		return nil, fmt.Errorf("choose lock kind: %w", err)
 	}
@@ -45,13 +48,21 @@ func openPool(dir string, a access) (*sql.DB, error) {
 			return r.RegisterAuthorizer(policy(a))
 		})
 	}
-	db := sql.OpenDB(dialer{driver: d, dsn: dsn(filepath.Join(dir, databaseName), a)})
+	db := sql.OpenDB(dialer{driver: d, dsn: dsn(filepath.Join(dir, databaseName), a, synchronous)})
 	db.SetMaxOpenConns(1)
 	if a == mayRead {
 		db.SetMaxOpenConns(readers)
 		db.SetMaxIdleConns(readers)
 	}
 	return db, nil
+}
+
+// pool is openPool for this record.
+func (s *Store) pool(a access) (*sql.DB, error) {
+	if s.passing {
+		return openPoolAs(s.dir, a, "OFF")
+	}
+	return openPool(s.dir, a)
 }
 
 // dialer opens connections of a driver that is not registered process-wide.
@@ -68,7 +79,7 @@ func (d dialer) Driver() driver.Driver { return d.driver }
 
 // dsn spells the settings of every connection. Checkpoints of the write-ahead log are the writer's own
 // work (wal_autocheckpoint=0), because SQLite hides the errors of its automatic ones.
-func dsn(path string, a access) string {
+func dsn(path string, a access, synchronous string) string {
 	q := url.Values{
 		"_defensive":    {"1"},
 		"_dqs":          {"0"},
@@ -83,7 +94,7 @@ func dsn(path string, a access) string {
 		q.Set("_query_only", "1")
 	} else {
 		q.Set("_journal_mode", "WAL")
-		q.Set("_synchronous", "FULL")
+		q.Set("_synchronous", synchronous)
 		q.Set("_txlock", "immediate")
 	}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()

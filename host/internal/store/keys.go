@@ -34,14 +34,14 @@ const firstEpoch = 1
 
 // establish reads the record's identity, or gives it one on the first start. The key's file comes first:
 // a crash between the two leaves a key whose name the next start takes over.
-func establish(ctx context.Context, db *sql.DB, dir string) (identity, error) {
+func establish(ctx context.Context, db *sql.DB, dir string, durable bool) (identity, error) {
 	id, err := readIdentity(ctx, db, dir)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return id, err
 	}
 	key, err := readKey(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		key, err = makeKey(dir)
+		key, err = makeKey(dir, durable)
 	}
 	if err != nil {
 		return identity{}, err
@@ -92,7 +92,7 @@ func readKey(dir string) (audit.Key, error) {
 	return key, nil
 }
 
-func makeKey(dir string) (audit.Key, error) {
+func makeKey(dir string, durable bool) (audit.Key, error) {
 	key, err := audit.NewKey(audit.Origin(ident.New(ident.Instance)))
 	if err != nil {
 		return audit.Key{}, err
@@ -100,8 +100,8 @@ func makeKey(dir string) (audit.Key, error) {
 	if err := os.MkdirAll(filepath.Dir(keyPath(dir)), 0o700); err != nil {
 		return audit.Key{}, fmt.Errorf("make directory of keys: %w", err)
 	}
-	if err := writeFile(keyPath(dir), key.Secret()); err != nil {
-		return audit.Key{}, err
+	if err := writeFile(keyPath(dir), key.Secret(), durable); err != nil || !durable {
+		return key, err
 	}
 	return key, syncDir(dir)
 }

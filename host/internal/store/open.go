@@ -27,6 +27,9 @@ type Options struct {
 	OnCommit func([]work.Event)
 	// Inspect opens for reading only, and also a record whose log does not verify.
 	Inspect bool
+	// Passing is for a record that is read by this process and goes with it: nothing waits until it is on
+	// the disk, and a crash of the machine leaves nothing of use.
+	Passing bool
 
 	signAfter time.Duration // how long events stay unsigned; 0 = a minute
 }
@@ -34,13 +37,14 @@ type Options struct {
 // Store is an open record.
 type Store struct {
 	identity
-	dir    string
-	lock   *os.File
-	reads  *sql.DB
-	writes *sql.DB // nil when open for reading only
-	w      *writer // likewise
-	closed sync.Once
-	err    error
+	dir     string
+	passing bool
+	lock    *os.File
+	reads   *sql.DB
+	writes  *sql.DB // nil when open for reading only
+	w       *writer // likewise
+	closed  sync.Once
+	err     error
 }
 
 // Open opens the record of a state directory, or makes it, and checks the tail of its log. The caller
@@ -59,7 +63,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir}
+	s := &Store{dir: dir, passing: o.Passing}
 	if s.lock, err = lockDir(ctx, dir); err != nil {
 		return nil, err
 	}
@@ -84,7 +88,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if err := s.openReads(ctx); err != nil {
 		return err
 	}
-	if s.writes, err = openPool(s.dir, mayWrite); err != nil {
+	if s.writes, err = s.pool(mayWrite); err != nil {
 		return err
 	}
 	conn, err := s.writes.Conn(ctx)
@@ -121,13 +125,13 @@ func (s *Store) build(ctx context.Context) (from, to int, err error) {
 	if err := shutDatabase(s.dir); err != nil {
 		return 0, 0, err
 	}
-	db, err := openPool(s.dir, mayBuild)
+	db, err := s.pool(mayBuild)
 	if err != nil {
 		return 0, 0, err
 	}
 	from, to, err = migrate(ctx, db, s.dir, list)
 	if err == nil {
-		s.identity, err = establish(ctx, db, s.dir)
+		s.identity, err = establish(ctx, db, s.dir, !s.passing)
 	}
 	return from, to, errors.Join(err, db.Close())
 }
@@ -138,7 +142,7 @@ func (s *Store) openReads(ctx context.Context) error {
 		return fault.New(fault.NotFound, "there is no record here").At(s.dir).Fix("run: drawspan serve")
 	}
 	var err error
-	if s.reads, err = openPool(s.dir, mayRead); err != nil {
+	if s.reads, err = s.pool(mayRead); err != nil {
 		return err
 	}
 	if s.instance != "" {
@@ -159,7 +163,7 @@ func (s *Store) openReads(ctx context.Context) error {
 
 func newWriter(s *Store, conn *sql.Conn, o Options) *writer {
 	w := &writer{
-		identity: s.identity, conn: conn, prepared: map[string]*sql.Stmt{}, dir: s.dir, boot: bootID(), log: o.Log, now: o.Now,
+		identity: s.identity, conn: conn, prepared: map[string]*sql.Stmt{}, dir: s.dir, durable: !s.passing, boot: bootID(), log: o.Log, now: o.Now,
 		onCommit: o.OnCommit, every: o.signAfter, beside: -1, chains: map[string]link{}, timer: time.NewTimer(o.signAfter),
 		queue: make(chan *request, maxBatch), poke: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), broken: make(chan struct{}),
 	}

@@ -289,7 +289,7 @@ func TestACrashBetweenKeyAndDatabaseIsNoLoss(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "keys"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	key, err := makeKey(dir)
+	key, err := makeKey(dir, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -234,3 +234,21 @@ func TestRepeatedEvidenceIsWrittenOnce(t *testing.T) {
 	}
 	sound(t, s)
 }
+
+func TestAPassingRecordIsAsSoundAsAnother(t *testing.T) {
+	dir := stateDir(t)
+	s, err := Open(context.Background(), Options{Dir: dir, Passing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	started(t, s)
+	sound(t, s)
+	want := dump(t, s)
+	if err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	again := reopen(t, Options{Dir: dir, Inspect: true})
+	if got := dump(t, again); got != want || got == "" {
+		t.Error("another process reads something else")
+	}
+}

@@ -41,6 +41,7 @@ type writer struct {
 	conn     *sql.Conn
 	prepared map[string]*sql.Stmt
 	dir      string
+	durable  bool // commits wait for the disk
 	boot     string
 	log      hclog.Logger
 	now      func() time.Time
@@ -205,7 +206,7 @@ func (w *writer) tidy(ctx context.Context) {
 	}
 	if w.beside != w.signed {
 		w.beside = w.signed
-		if err := writeFile(notePath(w.dir), w.note); err != nil {
+		if err := writeFile(notePath(w.dir), w.note, w.durable); err != nil {
 			w.log.Warn("the newest checkpoint is in the record but not beside it", "error", err)
 		}
 	}

@@ -19,6 +19,7 @@ type Options struct {
 	Git      string       // absolute path of the git program; empty: the first in Path
 	Path     string       // a PATH to search for git
 	Parallel int          // git processes at a time; 0: twice the processors, at least 4
+	Passing  bool         // all of it goes with this process: nothing waits until it is on the disk
 	Log      hclog.Logger // nil: nothing is logged
 }
 

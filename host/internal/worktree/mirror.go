@@ -21,7 +21,8 @@ import (
 // operator's repository cannot take an object away from an attempt.
 type mirror struct {
 	repo
-	mu sync.Mutex // bringing commits in
+	passing bool       // nothing outlives the process
+	mu      sync.Mutex // bringing commits in
 
 	cache  sync.Mutex
 	treeOf map[string]string // tree ids of commits
@@ -47,7 +48,7 @@ func (t *Trees) mirrorOf(ctx context.Context, name string, origin repo) (*mirror
 	t.mu.Lock()
 	m := t.mirrors[dir]
 	if m == nil {
-		m = &mirror{repo: repo{dir: dir, sha256: origin.sha256}, treeOf: make(map[string]string)}
+		m = &mirror{repo: repo{dir: dir, sha256: origin.sha256}, passing: t.passing, treeOf: make(map[string]string)}
 		t.mirrors[dir] = m
 	}
 	t.mu.Unlock()
@@ -77,7 +78,7 @@ func (m *mirror) make(ctx context.Context, origin repo) error {
 			return err
 		}
 	}
-	if err := (&mirror{repo: repo{dir: tmp, sha256: m.sha256}}).refresh(origin); err != nil {
+	if err := (&mirror{repo: repo{dir: tmp, sha256: m.sha256}, passing: m.passing}).refresh(origin); err != nil {
 		return err
 	}
 	if _, err := linkObjects(ctx, filepath.Join(origin.dir, "objects"), filepath.Join(tmp, "objects")); err != nil {
@@ -95,7 +96,7 @@ func (m *mirror) refresh(origin repo) error {
 	for name, text := range map[string]string{
 		"HEAD": "ref: refs/heads/none\n", "config": config, "info/attributes": mirrorAttributes, "info/exclude": "",
 	} {
-		if err := replaceFile(filepath.Join(m.dir, name), []byte(text), true); err != nil {
+		if err := replaceFile(filepath.Join(m.dir, name), []byte(text), !m.passing); err != nil {
 			return fmt.Errorf("write mirror's %s: %w", name, err)
 		}
 	}
@@ -116,7 +117,7 @@ func (m *mirror) copyShallow(origin repo) error {
 			return fmt.Errorf("read where the history is cut off: the file holds more than commit ids")
 		}
 	}
-	return replaceFile(filepath.Join(m.dir, "shallow"), data, true)
+	return replaceFile(filepath.Join(m.dir, "shallow"), data, !m.passing)
 }
 
 func (m *mirror) objects() string { return filepath.Join(m.dir, "objects") }
@@ -141,10 +142,10 @@ func (m *mirror) ref(ref string) (string, error) {
 	return id, nil
 }
 
-// setRef writes a ref of the mirror. The ref is on the disk before it returns, and with it, on journalling
+// setRef writes a ref of the mirror. Unless all is passing, the ref is on the disk before it returns, and with it, on journalling
 // file systems, the objects whose writing was begun before.
 func (m *mirror) setRef(ref, commit string) error {
-	if err := replaceFile(m.refPath(ref), []byte(commit+"\n"), true); err != nil {
+	if err := replaceFile(m.refPath(ref), []byte(commit+"\n"), !m.passing); err != nil {
 		return fmt.Errorf("write %s: %w", ref, err)
 	}
 	return nil

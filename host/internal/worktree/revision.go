@@ -147,7 +147,6 @@ func (w *Workspace) Files(ctx context.Context, commit string, pick func(path str
 	if len(listed) > maxPicks {
 		return nil, fault.New(fault.TooLarge, "commit %.12s has more than %d such files", commit, maxPicks)
 	}
-	blobs := make([]Blob, 0, len(listed))
 	total := int64(0)
 	for _, e := range listed {
 		if e.mode == "120000" {
@@ -156,11 +155,33 @@ func (w *Workspace) Files(ctx context.Context, commit string, pick func(path str
 		if total += e.size; e.size > maxPick || total > maxPicked {
 			return nil, fault.New(fault.TooLarge, "%q is too large to be read from commit %.12s", e.path, commit)
 		}
-		data, err := w.trees.git.run(ctx, call{repo: w.mirror.repo, args: []string{"cat-file", "blob", e.id}})
-		if err != nil {
-			return nil, fmt.Errorf("read %q of %s: %w", e.path, commit, err)
+	}
+	blobs, err := w.contents(ctx, listed)
+	if err != nil {
+		return nil, fmt.Errorf("read files of %s: %w", commit, err)
+	}
+	return blobs, nil
+}
+
+// contents reads listed files with one process.
+func (w *Workspace) contents(ctx context.Context, listed []entryOf) ([]Blob, error) {
+	var ask strings.Builder
+	for _, e := range listed {
+		ask.WriteString(e.id + "\n")
+	}
+	out, err := w.trees.git.run(ctx, call{repo: w.mirror.repo, args: []string{"cat-file", "--batch"}, stdin: strings.NewReader(ask.String())})
+	if err != nil {
+		return nil, err
+	}
+	blobs := make([]Blob, 0, len(listed))
+	for _, e := range listed {
+		head := fmt.Appendf(nil, "%s blob %d\n", e.id, e.size)
+		if int64(len(out)) <= int64(len(head))+e.size || !bytes.HasPrefix(out, head) {
+			return nil, fmt.Errorf("%q: git did not answer with its %d bytes", e.path, e.size)
 		}
-		blobs = append(blobs, Blob{e.path, data})
+		out = out[len(head):]
+		blobs = append(blobs, Blob{e.path, out[:e.size:e.size]})
+		out = out[e.size+1:] // a line's end follows
 	}
 	return blobs, nil
 }
@@ -192,13 +213,34 @@ func (w *Workspace) listed(ctx context.Context, commit string, pick func(path st
 	return list, nil
 }
 
-// Bring makes sure that the mirror has the whole trees of commits.
+// Bring makes sure that the mirror has the whole trees of commits. What the trees share is looked at once.
 func (w *Workspace) Bring(ctx context.Context, commits ...string) error {
+	m := w.mirror
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var wanted []string
 	for _, c := range commits {
 		if !fullHex(c) {
 			return fault.New(fault.InvalidRequest, "%q is no commit id", c)
 		}
-		if err := w.bring(ctx, c); err != nil {
+		if !m.holds(c) && !slices.Contains(wanted, c) {
+			wanted = append(wanted, c)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	missing, err := w.missing(ctx, wanted...)
+	if err != nil {
+		return err
+	}
+	for _, c := range wanted {
+		if missing == 0 {
+			err = m.setRef(basePrefix+c, c)
+		} else {
+			err = w.brought(ctx, c)
+		}
+		if err != nil {
 			return err
 		}
 	}

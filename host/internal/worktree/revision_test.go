@@ -138,3 +138,27 @@ func TestF21_LookingAtRevisionsRunsNothingOfTheRepository(t *testing.T) {
 	}
 	notRun(t, marker)
 }
+
+func TestSeveralCommitsAreBroughtInOneGo(t *testing.T) {
+	dir := operator(t, map[string]string{"a": "1\n", "b.hcl": "", "c.hcl": "same\n", "d.hcl": "same\n"})
+	first := run(t, dir, "rev-parse", "HEAD")
+	trees, err := Open(t.Context(), Options{Dir: t.TempDir(), Path: searchPath, Passing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := openWorkspace(t, trees, dir)
+	second := commit(t, dir, "made after the mirror was")
+	if err := w.Bring(t.Context(), first, second, first); err != nil {
+		t.Fatal(err)
+	}
+	if !w.mirror.holds(first) || !w.mirror.holds(second) {
+		t.Error("not both are there")
+	}
+	if err := w.Bring(t.Context(), first, strings.Repeat("0", 39)+"1"); err == nil {
+		t.Error("a commit that nobody has was brought")
+	}
+	blobs, err := w.Files(t.Context(), second, func(p string) bool { return strings.HasSuffix(p, ".hcl") })
+	if err != nil || len(blobs) != 3 || len(blobs[0].Data) != 0 || string(blobs[1].Data) != "same\n" || string(blobs[2].Data) != "same\n" {
+		t.Errorf("files %q, %v", blobs, err)
+	}
+}

@@ -26,6 +26,12 @@ func (w *Workspace) bring(ctx context.Context, commit string) error {
 	if m.holds(commit) {
 		return nil
 	}
+	return w.brought(ctx, commit)
+}
+
+// brought is bring for who holds the mirror.
+func (w *Workspace) brought(ctx context.Context, commit string) error {
+	m := w.mirror
 	missing, err := w.missing(ctx, commit)
 	if err != nil {
 		return err
@@ -66,12 +72,12 @@ func partial(r repo) bool {
 	return err == nil && len(promised) > 0
 }
 
-// missing counts the objects of a commit's tree that the mirror lacks; at least 1 if the commit is
+// missing counts the objects of the commits' trees that the mirror lacks; at least 1 if a commit is
 // unknown to it.
-func (w *Workspace) missing(ctx context.Context, commit string) (int, error) {
-	out, err := w.trees.git.run(ctx, call{repo: w.mirror.repo, args: []string{
-		"rev-list", "--objects", "--no-walk", "--missing=print", "--no-object-names", commit,
-	}})
+func (w *Workspace) missing(ctx context.Context, commits ...string) (int, error) {
+	out, err := w.trees.git.run(ctx, call{repo: w.mirror.repo, args: append([]string{
+		"rev-list", "--objects", "--no-walk", "--missing=print", "--no-object-names",
+	}, commits...)})
 	if code := exitCode(err); code > 0 {
 		return 1, nil
 	}

@@ -30,11 +30,12 @@ const (
 
 // Trees owns the directories below Options.Dir: no other process may use them at the same time.
 type Trees struct {
-	dir   string
-	git   *program
-	log   hclog.Logger
-	trash chan struct{} // a token: there is something to delete
-	bin   sync.Mutex    // one deletion at a time
+	dir     string
+	passing bool // nothing outlives the process
+	git     *program
+	log     hclog.Logger
+	trash   chan struct{} // a token: there is something to delete
+	bin     sync.Mutex    // one deletion at a time
 
 	mu      sync.Mutex
 	mirrors map[string]*mirror
@@ -67,7 +68,7 @@ func Open(ctx context.Context, o Options) (*Trees, error) {
 		return nil, err
 	}
 	return &Trees{
-		dir: dir, git: git, log: o.Log, trash: make(chan struct{}, 1), mirrors: make(map[string]*mirror),
+		dir: dir, passing: o.Passing, git: git, log: o.Log, trash: make(chan struct{}, 1), mirrors: make(map[string]*mirror),
 	}, nil
 }
 
