@@ -210,9 +210,9 @@ func Stand(outcome work.Outcome, expect string, gates []work.GateRecord) (Standi
 			}
 		case work.VerdictHold:
 			held = g.Name
-		case work.VerdictPending:
-			pending = g.Name
 		case work.VerdictPass:
+		default: // pending, or no verdict at all
+			pending = g.Name
 		}
 	}
 	switch {

@@ -137,6 +137,8 @@ func TestStanding(t *testing.T) {
 		{"a warning gate fails", work.Succeeded, "", []work.GateRecord{optional(work.VerdictFail)}, Passed},
 		{"held", work.Succeeded, "", []work.GateRecord{required(work.VerdictHold), required(work.VerdictPending)}, Held},
 		{"pending", work.Succeeded, "", []work.GateRecord{required(work.VerdictPending)}, Unfinished},
+		{"no verdict", work.Succeeded, "", []work.GateRecord{required("")}, Unfinished},
+		{"a verdict that nobody knows", work.Succeeded, "", []work.GateRecord{required("passed"), required(work.VerdictPass)}, Unfinished},
 		{"no change is no success", work.NoChange, "", []work.GateRecord{required(work.VerdictPass)}, Failed},
 		{"no change where none is expected", work.NoChange, "none", []work.GateRecord{required(work.VerdictPass)}, Passed},
 		{"a failed executor reaches no gate", work.Failed, "", nil, Failed},
