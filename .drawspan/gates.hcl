@@ -39,15 +39,16 @@ gate "deps" {
 }
 
 # Rooms that start no process and open no socket. The others test the sandbox itself: scripts/test has them.
+# "..." lets a room go away: the base's rules judge that change as well, and min_tests sees to it that tests are left.
 gate "tests" {
   validator = "command"
   sandbox   = "go"
   needs     = ["paths"]
   timeout   = "10m"
   config {
-    run = ["go", "test", "-json", "-count=1", "-trimpath", "-tags=grpcnotrace", "./config", "./host/api", "./host/fault", "./host/internal/audit",
-      "./host/internal/event", "./host/internal/gate", "./host/internal/gaterun", "./host/internal/ident", "./host/internal/permission",
-      "./host/internal/pluginlock", "./host/internal/policy", "./host/internal/redact", "./host/internal/report", "./host/internal/term",
+    run = ["go", "test", "-json", "-count=1", "-trimpath", "-tags=grpcnotrace", "./config", "./host/api", "./host/fault", "./host/internal/audit...",
+      "./host/internal/event...", "./host/internal/gate", "./host/internal/gaterun...", "./host/internal/ident...", "./host/internal/permission...",
+      "./host/internal/pluginlock...", "./host/internal/policy...", "./host/internal/redact...", "./host/internal/report...", "./host/internal/term...",
     "./host/internal/work", "./sdk", "./sdk/agent/...", "./sdk/patch"]
     env       = { CGO_ENABLED = "0" }
     report    = "go-test-json"
@@ -62,8 +63,8 @@ gate "coverage" {
   needs     = ["tests"]
   timeout   = "10m"
   config {
-    run = ["go", "test", "-count=1", "-trimpath", "-tags=grpcnotrace", "-coverprofile=cover.out", "./host/fault", "./host/internal/audit",
-    "./host/internal/gate", "./host/internal/permission", "./host/internal/redact", "./host/internal/report", "./host/internal/work"]
+    run = ["go", "test", "-count=1", "-trimpath", "-tags=grpcnotrace", "-coverprofile=cover.out", "./host/fault", "./host/internal/audit...",
+    "./host/internal/gate", "./host/internal/permission...", "./host/internal/redact...", "./host/internal/report...", "./host/internal/work"]
     env     = { CGO_ENABLED = "0" }
     profile = ["cover.out"]
     format  = "go"

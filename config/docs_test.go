@@ -35,6 +35,27 @@ func TestTheGatesOfThePagesLoad(t *testing.T) {
 	}
 }
 
+func TestTheProjectsOwnGatesLoad(t *testing.T) {
+	w := newWorld(t)
+	dir, err := filepath.Abs("../.drawspan")
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir) // a link on the way to a gate file is refused
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := w.source()
+	src.Paths = []string{filepath.Join(dir, "drawspan.hcl")}
+	src.Vars = map[string]string{"root": filepath.Join(w.home, "src/api"), "gates": filepath.Join(dir, "gates.hcl")}
+	cfg, diags := Load(src)
+	if diags.HasErrors() {
+		t.Fatal(rendered(diags))
+	}
+	if got := gateNames(cfg.Workspaces[0]); got != "paths diff secrets deps tests coverage" {
+		t.Errorf("gates are %s", got)
+	}
+}
+
 // loadPiece declares what a piece names, until it loads or something else is wrong.
 func (w *world) loadPiece(piece string) Diagnostics {
 	gates, rest := "", "sandbox \"agent\" {}\nexecutor \"agent\" {\n  plugin = \"command\"\n  sandbox = \"agent\"\n}\n"
