@@ -256,10 +256,11 @@ func canaries(value string) map[string]string {
 	}
 }
 
-// checkNowhere looks for values in everything that the daemon keeps, logs and answers.
+// checkNowhere looks for values in everything that the daemon answers, then ends it and looks in everything
+// that it keeps and logs.
 func (h *host) checkNowhere(step api.Step, values ...string) {
 	h.t.Helper()
-	places := map[string]string{"the log": h.log.String(), "attempt.stream": h.stream(api.OpAttemptStream, api.StreamRequest{AttemptID: step.AttemptID})}
+	places := map[string]string{"attempt.stream": h.stream(api.OpAttemptStream, api.StreamRequest{AttemptID: step.AttemptID})}
 	for _, a := range call[api.List[api.Artifact]](h, api.OpArtifactList, api.ArtifactListRequest{AttemptID: step.AttemptID}).Items {
 		places["artifact "+a.Name] = h.artifact(step, a.Name)
 	}
@@ -275,7 +276,9 @@ func (h *host) checkNowhere(step api.Step, values ...string) {
 		}
 		places[name] = string(b)
 	}
+	h.end() // then nothing in the state directory moves, as removed trees do while they are emptied
 	state := filepath.Join(h.dir, "state")
+	places["the log"] = h.log.String()
 	err := filepath.WalkDir(state, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
