@@ -8,6 +8,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/report"
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -72,11 +73,12 @@ func findingOf(f work.Finding) report.Finding {
 	}
 }
 
-// levelsOf are the levels in the launcher's vector; nil where nothing was launched.
+// levelsOf are the levels in the launcher's vector, with what was missing and accepted; nil where nothing was
+// launched.
 func levelsOf(enforced json.RawMessage) *report.Levels {
-	var l report.Levels
-	if len(enforced) == 0 || json.Unmarshal(enforced, &l) != nil || l.Enforced == "" {
+	var vector spec.Enforced
+	if len(enforced) == 0 || json.Unmarshal(enforced, &vector) != nil || vector.Enforced == "" {
 		return nil
 	}
-	return &l
+	return &report.Levels{Required: vector.Required, Enforced: vector.Enforced, Missing: vector.Lacks()}
 }

@@ -16,10 +16,10 @@ import (
 type CI struct {
 	System  string   // "" for none that is known
 	Base    []string // revisions to take as base, the first that is there
-	Head    []string
-	Format  string // what is written where nothing was asked for
-	Summary string // a file that takes Markdown; "" for none
-	Output  string // a file that takes name=value lines; "" for none
+	Head    []string // likewise; empty where the system does not say which commit it runs for
+	Format  string   // what is written where nothing was asked for
+	Summary string   // a file that takes Markdown; "" for none
+	Output  string   // a file that takes name=value lines; "" for none
 }
 
 // Detect looks at the environment. event reads the file that GitHub describes the event in.
@@ -84,10 +84,10 @@ func github(env func(string) string, event func(path string) ([]byte, error)) CI
 			e = githubEvent{} // half of an event says nothing
 		}
 	}
-	ci.Head = known(env("GITHUB_SHA"), "HEAD")
+	ci.Head = known(env("GITHUB_SHA"))
 	switch env("GITHUB_EVENT_NAME") {
 	case "pull_request":
-		ci.Base = append(known(e.Pull.Base.SHA), branch(env("GITHUB_BASE_REF"))...)
+		ci.Base, ci.Head = append(known(e.Pull.Base.SHA), branch(env("GITHUB_BASE_REF"))...), known(env("GITHUB_SHA"), e.Pull.Head.SHA)
 	case "pull_request_target": // GITHUB_SHA is the base here
 		ci.Base, ci.Head = append(known(e.Pull.Base.SHA), branch(env("GITHUB_BASE_REF"))...), known(e.Pull.Head.SHA)
 	case "merge_group":
@@ -101,7 +101,7 @@ func github(env func(string) string, event func(path string) ([]byte, error)) CI
 }
 
 func gitlab(env func(string) string) CI {
-	ci := CI{System: "GitLab CI", Format: "text", Head: known(env("CI_COMMIT_SHA"), "HEAD")}
+	ci := CI{System: "GitLab CI", Format: "text", Head: known(env("CI_COMMIT_SHA"))}
 	if env("CI_PIPELINE_SOURCE") == "merge_request_event" {
 		ci.Base = append(known(env("CI_MERGE_REQUEST_TARGET_BRANCH_SHA")), branch(env("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"))...)
 		ci.Base = append(ci.Base, known(env("CI_MERGE_REQUEST_DIFF_BASE_SHA"))...)
@@ -112,7 +112,7 @@ func gitlab(env func(string) string) CI {
 }
 
 func buildkite(env func(string) string) CI {
-	ci := CI{System: "Buildkite", Format: "text", Head: known(env("BUILDKITE_COMMIT"), "HEAD")}
+	ci := CI{System: "Buildkite", Format: "text", Head: known(env("BUILDKITE_COMMIT"))}
 	if pr := env("BUILDKITE_PULL_REQUEST"); pr != "" && pr != "false" {
 		ci.Base = branch(env("BUILDKITE_PULL_REQUEST_BASE_BRANCH"))
 		return ci
@@ -122,7 +122,7 @@ func buildkite(env func(string) string) CI {
 }
 
 func woodpecker(env func(string) string) CI {
-	ci := CI{System: "Woodpecker", Format: "text", Head: known(env("CI_COMMIT_SHA"), "HEAD")}
+	ci := CI{System: "Woodpecker", Format: "text", Head: known(env("CI_COMMIT_SHA"))}
 	if strings.HasPrefix(env("CI_PIPELINE_EVENT"), "pull_request") {
 		ci.Base = branch(env("CI_COMMIT_TARGET_BRANCH"))
 		return ci

@@ -12,6 +12,7 @@ import (
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/report"
+	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -27,21 +28,21 @@ func TestBothEndsComeFromTheSystemsEnvironment(t *testing.T) {
 	}{
 		{"a desk", nil, "", "", nil, []string{"HEAD"}},
 		{"a pull request on GitHub", map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request", "GITHUB_BASE_REF": "main", "GITHUB_SHA": "m", "GITHUB_EVENT_PATH": "e"},
-			`{"pull_request":{"base":{"sha":"b"},"head":{"sha":"h"}}}`, "GitHub Actions", []string{"b", "refs/remotes/origin/main", "refs/heads/main"}, []string{"m", "HEAD"}},
+			`{"pull_request":{"base":{"sha":"b"},"head":{"sha":"h"}}}`, "GitHub Actions", []string{"b", "refs/remotes/origin/main", "refs/heads/main"}, []string{"m", "h"}},
 		{"the base's own job for one judges the head, not itself", map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_SHA": "b", "GITHUB_EVENT_PATH": "e"},
 			`{"pull_request":{"base":{"sha":"b"},"head":{"sha":"h"}}}`, "GitHub Actions", []string{"b"}, []string{"h"}},
 		{"a push of a new branch", map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_SHA": "h", "GITHUB_EVENT_PATH": "e"},
-			`{"before":"` + zero + `","repository":{"default_branch":"trunk"}}`, "GitHub Actions", []string{"refs/remotes/origin/trunk", "refs/heads/trunk"}, []string{"h", "HEAD"}},
+			`{"before":"` + zero + `","repository":{"default_branch":"trunk"}}`, "GitHub Actions", []string{"refs/remotes/origin/trunk", "refs/heads/trunk"}, []string{"h"}},
 		{"a merge queue", map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "merge_group", "GITHUB_EVENT_PATH": "e"},
 			`{"merge_group":{"base_sha":"b","head_sha":"h"}}`, "GitHub Actions", []string{"b"}, []string{"h"}},
 		{"an event that is no JSON", map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request", "GITHUB_BASE_REF": "main", "GITHUB_EVENT_PATH": "e"},
-			`{"pull_request":`, "GitHub Actions", []string{"refs/remotes/origin/main", "refs/heads/main"}, []string{"HEAD"}},
+			`{"pull_request":`, "GitHub Actions", []string{"refs/remotes/origin/main", "refs/heads/main"}, nil},
 		{"a merge request on GitLab", map[string]string{"GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_DIFF_BASE_SHA": "b", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main", "CI_COMMIT_SHA": "h"},
-			"", "GitLab CI", []string{"refs/remotes/origin/main", "refs/heads/main", "b"}, []string{"h", "HEAD"}},
+			"", "GitLab CI", []string{"refs/remotes/origin/main", "refs/heads/main", "b"}, []string{"h"}},
 		{"a pull request on Buildkite", map[string]string{"BUILDKITE": "true", "BUILDKITE_PULL_REQUEST": "3", "BUILDKITE_PULL_REQUEST_BASE_BRANCH": "main", "BUILDKITE_COMMIT": "HEAD"},
-			"", "Buildkite", []string{"refs/remotes/origin/main", "refs/heads/main"}, []string{"HEAD", "HEAD"}},
+			"", "Buildkite", []string{"refs/remotes/origin/main", "refs/heads/main"}, []string{"HEAD"}},
 		{"a push on Woodpecker", map[string]string{"CI": "woodpecker", "CI_PIPELINE_EVENT": "push", "CI_PREV_COMMIT_SHA": "b", "CI_COMMIT_SHA": "h", "CI_REPO_DEFAULT_BRANCH": "main"},
-			"", "Woodpecker", []string{"b", "refs/remotes/origin/main", "refs/heads/main"}, []string{"h", "HEAD"}},
+			"", "Woodpecker", []string{"b", "refs/remotes/origin/main", "refs/heads/main"}, []string{"h"}},
 	} {
 		ci := Detect(func(name string) string { return row.env[name] }, func(string) ([]byte, error) { return []byte(row.event), nil })
 		if ci.System != row.system || !slices.Equal(ci.Base, row.base) || !slices.Equal(ci.Head, row.head) {
@@ -87,6 +88,11 @@ func TestTheFirstNameThatIsThereIsTakenAndWhatIsOddIsSaid(t *testing.T) {
 	repo.ancestor = "h"
 	if r, err = Resolve(t.Context(), repo, []string{"main"}, nil); err != nil || r.Notes[0].Code != "nothing-changed" {
 		t.Errorf("%+v, %v", r, err)
+	}
+	for _, ends := range [][2][]string{{{"gone", "main"}, nil}, {{"main"}, {"gone", "HEAD"}}} {
+		if r, err = Resolve(t.Context(), repo, ends[0], ends[1]); !errors.Is(err, errNone) {
+			t.Errorf("what was meant is not there, and what was taken instead judges nothing: %+v, %v", r, err)
+		}
 	}
 	if _, err := Resolve(t.Context(), repo, nil, nil); !fault.Is(err, fault.InvalidRequest) {
 		t.Errorf("a base was guessed: %v", err)
@@ -190,6 +196,18 @@ func TestAFloorLowersWhatIsAcceptedAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestLimitsThatWereLetGoAreSaid(t *testing.T) {
+	vector := spec.Enforced{Required: "strict", Enforced: "strict", Floor: "guarded", Shortfall: []string{"net: a remark"}}
+	vector.Lack("limits.memory")
+	body, err := json.Marshal(vector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := levelsOf(body); l == nil || !slices.Equal(l.Missing, []string{"limits.memory"}) {
+		t.Errorf("%+v", l)
+	}
+}
+
 func TestNoGatesAreNoPassAndOnlyTakesWhatIsNeeded(t *testing.T) {
 	ws := &work.Workspace{Name: "w", Gates: []work.GateRule{{Name: "a"}, {Name: "b", Needs: []string{"a"}}, {Name: "c", After: []string{"b"}}, {Name: "o", Optional: true}, {Name: "z"}}}
 	rules, omitted, err := choose(ws, nil, []string{"c"}, work.DiffFacts{})
@@ -257,6 +275,9 @@ func TestABaselineLiftsOnlyAFailOfWhichAllIsKnown(t *testing.T) {
 }
 
 func TestExitCodesSayHowTheGatesStand(t *testing.T) {
+	said := &report.Document{Verdict: "pass", Gates: []report.Gate{{Verdict: "pass", Result: "warn"}}}
+	grave := &report.Document{Verdict: "pass", Gates: []report.Gate{{Verdict: "pass", Result: "warn", Findings: []report.Finding{{Severity: "error"}}}}}
+	lifted := &report.Document{Verdict: "pass", Gates: []report.Gate{{Verdict: "pass", Result: "warn", Known: 1, Findings: []report.Finding{{Severity: "error", Known: true}}}}}
 	warned := &report.Document{Verdict: "pass", Gates: []report.Gate{{Verdict: "pass", Findings: []report.Finding{{Severity: "warning"}}}}}
 	for _, row := range []struct {
 		doc    *report.Document
@@ -269,6 +290,10 @@ func TestExitCodesSayHowTheGatesStand(t *testing.T) {
 		{&report.Document{Verdict: ""}, "error", fault.ExitGateFailed},
 		{warned, "error", fault.ExitOK},
 		{warned, "warning", fault.ExitGateFailed},
+		{said, "warning", fault.ExitGateFailed},
+		{grave, "warning", fault.ExitGateFailed},
+		{grave, "error", fault.ExitOK},
+		{lifted, "warning", fault.ExitOK},
 		{&report.Document{Verdict: "pass", Rules: report.Rules{Edited: []string{"x"}}}, "warning", fault.ExitGateFailed},
 		{&report.Document{Verdict: "fail"}, "never", fault.ExitOK},
 	} {

@@ -131,6 +131,9 @@ func (j *judgement) prepare(ctx context.Context) error {
 	}
 	rules, omitted, err := choose(j.ask.Workspace, j.ask.Policy.Executors, j.ask.Only, j.diff)
 	j.rules, j.doc.Omitted = Floored(rules, j.ask.Floor), omitted
+	if len(omitted) > 0 {
+		j.doc.Notes = append(j.doc.Notes, report.Note{Code: "left-out", Level: "note", Text: "gates that were not asked for: " + strings.Join(omitted, ", ")})
+	}
 	return err
 }
 
@@ -338,9 +341,12 @@ func (j *judgement) gate(rule work.GateRule, g work.GateRecord, all []work.Valid
 	if b := j.ask.Baseline; b != nil {
 		out.Known = b.Mark(g.Name, out.Findings)
 	}
-	if l := out.Sandbox; l != nil && l.Enforced != l.Required {
-		j.doc.Notes = append(j.doc.Notes, report.Note{Code: "below-its-level", Level: "warning",
-			Text: fmt.Sprintf("gate %s ran at level %s, its sandbox asks for %s", g.Name, l.Enforced, l.Required)})
+	if l := out.Sandbox; l != nil && (l.Enforced != l.Required || len(l.Missing) > 0) {
+		text := fmt.Sprintf("gate %s ran at level %s, its sandbox asks for %s", g.Name, l.Enforced, l.Required)
+		if len(l.Missing) > 0 {
+			text += "; it ran without: " + strings.Join(l.Missing, ", ")
+		}
+		j.doc.Notes = append(j.doc.Notes, report.Note{Code: "below-its-level", Level: "warning", Text: text})
 	}
 	j.doc.Timing.Gates = append(j.doc.Timing.Gates, timing)
 	return out
@@ -373,17 +379,17 @@ func (j *judgement) compared() {
 
 // Exit is the exit code that a document means. failOn is error, warning or never.
 func Exit(d *report.Document, failOn string) int {
-	_, warnings, _, _ := report.Count(d)
-	advisory := false
+	errors, warnings, _, _ := report.Count(d)
+	warned := errors+warnings > 0 || len(d.Rules.Edited) > 0
 	for _, g := range d.Gates {
-		advisory = advisory || g.Verdict == "fail" && !g.Required
+		warned = warned || g.Verdict == "fail" && !g.Required || g.Result == "warn" && len(g.Findings) == 0
 	}
 	switch {
 	case failOn == "never":
 		return fault.ExitOK
 	case d.Verdict == "hold":
 		return fault.ExitWaitsForHuman
-	case d.Verdict != "pass", failOn == "warning" && (warnings > 0 || advisory || len(d.Rules.Edited) > 0):
+	case d.Verdict != "pass", failOn == "warning" && warned:
 		return fault.ExitGateFailed
 	}
 	return fault.ExitOK

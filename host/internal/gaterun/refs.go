@@ -1,6 +1,7 @@
 package gaterun
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -43,17 +44,19 @@ func Resolve(ctx context.Context, repo Repository, base, head []string) (Range, 
 		}
 	}
 	var r Range
-	var err error
-	if r.BaseRef, r.Asked, err = first(ctx, repo, base); err != nil {
+	var err, noBase, noHead error
+	if r.BaseRef, r.Asked, noBase, err = first(ctx, repo, base); err != nil {
 		return r, fmt.Errorf("find the base: %w", err)
 	}
-	if r.HeadRef, r.Head, err = first(ctx, repo, head); err != nil {
+	if r.HeadRef, r.Head, noHead, err = first(ctx, repo, head); err != nil {
 		return r, fmt.Errorf("find the head: %w", err)
 	}
 	if r.Base, err = repo.MergeBase(ctx, r.Asked, r.Head); err != nil {
 		return r, err
 	}
-	switch {
+	switch missed := cmp.Or(noBase, noHead); {
+	case r.Base == r.Head && missed != nil: // the name that was meant would have had a change
+		return r, fmt.Errorf("find both ends of the change: %w", missed)
 	case r.Base == r.Head:
 		r.note("nothing-changed", "note", "the base %s has all of the head %s: there is no change to judge", r.BaseRef, r.HeadRef)
 	case r.Base != r.Asked:
@@ -67,16 +70,15 @@ func (r *Range) note(code, level, format string, args ...any) {
 	r.Notes = append(r.Notes, report.Note{Code: code, Level: level, Text: fmt.Sprintf(format, args...)})
 }
 
-// first is the first name that means a commit; where none does, the error of the first.
-func first(ctx context.Context, repo Repository, names []string) (name, commit string, err error) {
+// first is the first name that means a commit, and why the first of all does not where that is another; where
+// none does, why is the error.
+func first(ctx context.Context, repo Repository, names []string) (name, commit string, missed, err error) {
 	for _, n := range names {
 		id, why := repo.Revision(ctx, n)
 		if why == nil {
-			return n, id, nil
+			return n, id, missed, nil
 		}
-		if err == nil {
-			err = why
-		}
+		missed = cmp.Or(missed, why)
 	}
-	return "", "", err
+	return "", "", nil, missed
 }

@@ -15,10 +15,10 @@ const MaxBaseline = 64 << 20
 const maxKnown = 500_000
 
 // Baseline is what was known before: findings of an earlier run, by fingerprint, or those of any SARIF file,
-// by rule, path and message.
+// by rule, path and message, each as often as it is there.
 type Baseline struct {
 	exact map[string]bool // gate and fingerprint
-	loose map[string]bool // rule, path and essence of the message
+	loose map[string]int  // how often: rule, path and essence of the message
 	size  int
 }
 
@@ -27,12 +27,18 @@ func (b *Baseline) Len() int { return b.size }
 
 // Mark marks the findings of a gate that the baseline has, and counts them. Settle comes first.
 func (b *Baseline) Mark(gate string, findings []Finding) int {
-	known := 0
+	known, used := 0, map[string]int{}
 	for i, f := range findings {
-		if b.exact[exactKey(gate, f.Fingerprint)] || b.loose[looseKey(f.Rule, f.Path, f.Message)] {
-			findings[i].Known = true
-			known++
+		like := looseKey(f.Rule, f.Path, f.Message)
+		switch {
+		case b.exact[exactKey(gate, f.Fingerprint)]:
+		case used[like] < b.loose[like]:
+			used[like]++
+		default:
+			continue
 		}
+		findings[i].Known = true
+		known++
 	}
 	return known
 }
@@ -55,7 +61,7 @@ func ReadBaseline(data []byte) (*Baseline, error) {
 	if err := json.Unmarshal(data, &head); err != nil {
 		return nil, fmt.Errorf("it is not JSON: %w", err)
 	}
-	b := &Baseline{exact: map[string]bool{}, loose: map[string]bool{}}
+	b := &Baseline{exact: map[string]bool{}, loose: map[string]int{}}
 	switch {
 	case head.Schema == Schema:
 		return b, b.document(data)
@@ -117,7 +123,7 @@ func (b *Baseline) sarif(data []byte) error {
 			case r.Rule == "" || r.Message.Text == "" || len(r.Locations) == 0:
 				continue // it would match too much
 			default:
-				b.loose[looseKey(r.Rule, pathOf(r.Locations[0].Physical.Artifact.URI), r.Message.Text)] = true
+				b.loose[looseKey(r.Rule, pathOf(r.Locations[0].Physical.Artifact.URI), r.Message.Text)]++
 			}
 			b.size++
 		}

@@ -105,10 +105,11 @@ type Plugin struct {
 	Digest  string `json:"digest"`
 }
 
-// Levels are the sandbox levels of a gate: what its sandbox asks for and what the kernel gave.
+// Levels are the sandbox levels of a gate: what its sandbox asks for and what the machine gave.
 type Levels struct {
-	Required string `json:"required"`
-	Enforced string `json:"enforced"`
+	Required string   `json:"required"`
+	Enforced string   `json:"enforced"`
+	Missing  []string `json:"missing,omitempty"` // parts of the level and limits that were asked for and not had
 }
 
 // Finding is one thing that a validator found.

@@ -22,6 +22,7 @@ type junitSuite struct {
 	Errors   int         `xml:"errors,attr"`
 	Time     string      `xml:"time,attr"`
 	Cases    []junitCase `xml:"testcase"`
+	Out      string      `xml:"system-out,omitempty"` // the notes of the run
 }
 
 type junitCase struct {
@@ -65,6 +66,9 @@ func JUnit(d *Document) ([]byte, error) {
 			s.Failures++
 		}
 		s.Cases = append(s.Cases, c)
+	}
+	for _, n := range d.Notes {
+		s.Out += severity(n.Level) + ": " + line(n.Text, maxMessage) + "\n"
 	}
 	all := junitSuites{Name: "drawspan", Tests: s.Tests, Failures: s.Failures, Errors: s.Errors, Suite: s}
 	body, err := xml.MarshalIndent(all, "", "  ")

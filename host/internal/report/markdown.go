@@ -25,7 +25,7 @@ func Markdown(d *Document, size int) []byte {
 		if !g.Required {
 			verdict += " (advisory)"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", signs[g.Verdict], cell(g.Name), verdict, levelOf(g), fresh(g))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", signs[g.Verdict], cell(g.Name), verdict, cell(levelOf(g)), fresh(g))
 	}
 	b.WriteString("\n")
 	end := "\n" + closing(d)

@@ -176,13 +176,19 @@ func place(f Finding) string {
 	return f.Path
 }
 
-// levelOf says what a gate's program ran in: "strict", or "guarded instead of strict".
+// levelOf says what a gate's program ran in: "strict", "strict without limits.memory" or "guarded instead of
+// strict", which says of the limits in its note.
 func levelOf(g Gate) string {
-	switch {
-	case g.Sandbox == nil || g.Sandbox.Enforced == "":
+	l := g.Sandbox
+	if l == nil || l.Enforced == "" {
 		return "-"
-	case g.Sandbox.Enforced == g.Sandbox.Required:
-		return g.Sandbox.Enforced
 	}
-	return g.Sandbox.Enforced + " instead of " + g.Sandbox.Required
+	s := l.Enforced
+	switch {
+	case l.Enforced != l.Required:
+		s += " instead of " + l.Required
+	case len(l.Missing) > 0:
+		s += " without " + strings.Join(l.Missing, ", ")
+	}
+	return spoken(s, 200)
 }

@@ -28,7 +28,7 @@ func hostile() *Document {
 		Rules:   Rules{From: FromBase, Files: []File{{Path: evil[15], Digest: "sha256:x"}}, Edited: []string{evil[15]}}}
 	for i, s := range evil {
 		g := Gate{Name: s, Verdict: []string{pass, fail, hold, s}[i%4], Result: []string{pass, fail, errored}[i%3], Reason: s, Required: i%2 == 0, Declared: s,
-			Plugin: &Plugin{Name: s, Version: s, Digest: s}, Sandbox: &Levels{"strict", "guarded"}}
+			Plugin: &Plugin{Name: s, Version: s, Digest: s}, Sandbox: &Levels{Required: "strict", Enforced: "guarded" + s, Missing: []string{s}}}
 		for j, t := range evil {
 			g.Findings = append(g.Findings, finding(j, t))
 		}
@@ -167,6 +167,35 @@ func TestHostileDocumentsStayWellFormed(t *testing.T) {
 	}
 	if n := strings.Count(string(out["outputs"]), "\n"); n != 6 {
 		t.Errorf("outputs have %d lines: %s", n, out["outputs"])
+	}
+}
+
+func TestWhatIsSaidOfTheRunStandsInEveryFormat(t *testing.T) {
+	d := &Document{Schema: Schema, Verdict: pass, Workspace: "w", Notes: []Note{{Code: "edits-its-judge", Level: warning, Text: "this change edits its own judge"}},
+		Gates: []Gate{{Name: "g", Verdict: pass, Required: true, Result: pass, Sandbox: &Levels{Required: "strict", Enforced: "strict", Missing: []string{"limits.memory"}}}}}
+	for name, body := range all(t, d) {
+		if name != "outputs" && !strings.Contains(string(body), "edits its own judge") {
+			t.Errorf("%s does not say it: %s", name, body)
+		}
+	}
+	if got := levelOf(d.Gates[0]); got != "strict without limits.memory" {
+		t.Errorf("a limit that is not held is told as %q", got)
+	}
+}
+
+func TestABaselineOfAnotherToolKnowsAFindingAsOftenAsItHasIt(t *testing.T) {
+	result := `{"ruleId":"r","message":{"text":"x is 3"},"locations":[{"physicalLocation":{"artifactLocation":{"uri":"a.go"}}}]}`
+	again := []Finding{{Rule: "r", Path: "a.go", Line: 3, Message: "x is 3"}, {Rule: "r", Path: "a.go", Line: 9, Message: "x is 9"}}
+	for results, want := range map[string]int{result: 1, result + "," + result: 2} {
+		b, err := ReadBaseline([]byte(`{"version":"2.1.0","runs":[{"results":[` + results + `]}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // each look counts anew
+			if n := b.Mark("g", Settle("g", again)); n != want {
+				t.Errorf("%d of two are known, want %d", n, want)
+			}
+		}
 	}
 }
 

@@ -28,9 +28,6 @@ func Text(d *Document) []byte {
 	for _, g := range worstFirst(d) {
 		b.WriteString(gateText(g, width))
 	}
-	if len(d.Omitted) > 0 {
-		fmt.Fprintf(&b, "not asked for: %s\n", spoken(strings.Join(d.Omitted, ", "), maxReason))
-	}
 	fmt.Fprintf(&b, "%s\n", total(d))
 	if d.Timing.Record != "" {
 		fmt.Fprintf(&b, "record: %s\n", spoken(d.Timing.Record, maxPath))

@@ -29,7 +29,7 @@ func (s *Sandbox) judge(pl *plan, rep *spec.Report) (spec.Enforced, error) {
 		return e, nil
 	}
 	for _, m := range missing {
-		e.Shortfall = append(e.Shortfall, "missing: "+m)
+		e.Lack(m)
 	}
 	if pl.policy.OnShortfall == "degrade" && spec.AtLeast(enforced, pl.policy.Floor) {
 		e.Floor = pl.policy.Floor

@@ -1,5 +1,7 @@
 package spec
 
+import "strings"
+
 // Cred is a credential by its name; never a value.
 type Cred struct {
 	Name    string `json:"name"`
@@ -65,4 +67,22 @@ type Enforced struct {
 	Shortfall []string        `json:"shortfall,omitempty"`
 	SetupUS   int64           `json:"setup_us"`
 	VerifyUS  int64           `json:"verify_us"` // of setup_us
+}
+
+// missing begins an entry of Shortfall that the policy asks for and that could not be had: a part of the level,
+// or a limit.
+const missing = "missing: "
+
+// Lack adds what the policy asks for and could not be had.
+func (e *Enforced) Lack(what string) { e.Shortfall = append(e.Shortfall, missing+what) }
+
+// Lacks is what Lack added.
+func (e *Enforced) Lacks() []string {
+	var all []string
+	for _, s := range e.Shortfall {
+		if what, ok := strings.CutPrefix(s, missing); ok {
+			all = append(all, what)
+		}
+	}
+	return all
 }
