@@ -45,6 +45,7 @@ func measurements() []measurement {
 		{"gateway", "the first byte of a model's answer through the gateway against the same asked directly", measureGateway},
 		{"normalise", "events made of an agent's lines in a second, beside a plain scan of the lines", measureNormalise},
 		{"gate-resident", "a check by a resident validator against one with a start and an end", measureResident},
+		{"gate-ci", "gates without a daemon over this project's own last commit: what they add to commands of Go", measureGateOwn},
 		{"gate-run", "gates without a daemon: what they add to a command, and ten of them against the ideal schedule", measureGateRun},
 		{"gate-cached", "gates whose results are at hand against the same without", measureGateCache},
 		{"daemon", "start to the first answer on an empty state, and memory when idle", measureDaemon},
@@ -58,7 +59,7 @@ func groups() map[string][]string {
 	return map[string][]string{
 		"sandbox":  {"launch", "plugin-start", "cancel", "inside", "shadow", "idle"},
 		"executor": {"adapter", "gateway", "normalise"},
-		"gate":     {"gate-resident", "gate-run", "gate-cached"},
+		"gate":     {"gate-resident", "gate-ci", "gate-run", "gate-cached"},
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,89 +11,14 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-
-	"github.com/drawspan/drawspan/host/internal/loader"
-	"github.com/drawspan/drawspan/sdk"
 )
-
-// measureResident times a check of a validator that sees no tree, by a process that is there already, against the
-// same with a start before and an end after it.
-func measureResident(ctx context.Context, s *site) (figures []figure, err error) {
-	box, err := s.sandbox()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, box.Close()) }()
-	l, err := s.loader(box)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, l.Close(context.WithoutCancel(ctx))) }()
-	policy := confined()
-	policy.Level = "isolated"
-	launch := loader.Launch{Kind: "validator", Name: "diff", Config: json.RawMessage(`{"max_files":100}`), Policy: policy, AttemptID: "bench"}
-	if err := startedOnce(ctx, l, launch); err != nil { // hashes and seals the program
-		return nil, err
-	}
-	resident, err := l.Start(ctx, launch)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _, stopErr := resident.Stop(context.WithoutCancel(ctx), 0); err = errors.Join(err, stopErr) }()
-	check := patched(50)
-	got, err := race(ctx, rounds{warm: 5, kept: 80},
-		entrant{"resident", func(ctx context.Context, _ int) (float64, error) { return checked(ctx, resident, check) }},
-		entrant{"cold", func(ctx context.Context, _ int) (float64, error) {
-			return timed(func() error {
-				i, err := l.Start(ctx, launch)
-				if err != nil {
-					return err
-				}
-				_, err = checked(ctx, i, check)
-				_, stopErr := i.Stop(ctx, 0)
-				return errors.Join(err, stopErr)
-			})
-		}},
-	)
-	if err != nil {
-		return nil, err
-	}
-	return []figure{compared("gate-resident", "ms", got[0], got[1], bar{ratioAtMost, 0.10}).
-		also("validator-diff over a patch of %d files and %d KB, isolated; floor: a start, the same check, and an end", len(check.Changes), len(check.Patch)>>10)}, nil
-}
-
-// checked times one check that has to pass.
-func checked(ctx context.Context, i *loader.Instance, c sdk.Check) (float64, error) {
-	return timed(func() error {
-		v, err := i.Check(ctx, c, func(string, []byte) error { return nil })
-		if err == nil && v.Outcome != sdk.Pass {
-			err = fmt.Errorf("the check says %s: %s", v.Outcome, v.Message)
-		}
-		return err
-	})
-}
-
-// patched is a check of a change that adds files of about a kilobyte.
-func patched(count int) sdk.Check {
-	c := sdk.Check{AttemptID: "bench", Gate: "bench", Base: strings.Repeat("1", 40), Head: strings.Repeat("2", 40), TreeSum: strings.Repeat("3", 40)}
-	const lines = 20
-	var patch bytes.Buffer
-	for n := range count {
-		name := fmt.Sprintf("d/f%03d.txt", n)
-		fmt.Fprintf(&patch, "diff --git a/%s b/%s\nnew file mode 100644\nindex 0000000..1111111\n--- /dev/null\n+++ b/%s\n@@ -0,0 +1,%d @@\n", name, name, name, lines)
-		for line := range lines {
-			fmt.Fprintf(&patch, "+line %d of a file that was not there before %d\n", line, n)
-		}
-		c.Changes = append(c.Changes, sdk.Change{Path: name, Op: "add", OldMode: "000000", NewMode: "100644", Size: 1000, Added: lines})
-	}
-	c.Patch = patch.Bytes()
-	return c
-}
 
 // reviewed is a repository with a change on top of its main branch, and gates that judge it without a daemon.
 type reviewed struct {
-	repo *repository
-	home *household
+	repo       *repository
+	home       *household
+	base, head string
+	env        []string // beside the household's own
 }
 
 // newReviewed makes one with a change of the given files.
@@ -114,12 +38,18 @@ func (s *site) newReviewed(gates string, change map[string]string) (*reviewed, e
 			return nil, err
 		}
 	}
-	h, err := s.newHousehold("", fmt.Sprintf("sandbox \"box\" {\n}\n\nexecutor \"none\" {\n  plugin  = \"manual\"\n  sandbox = \"box\"\n}\n\n"+
-		"workspace \"bench\" {\n  root      = %q\n  base      = \"main\"\n  executors = [\"none\"]\n%s}\n", repo.root, gates))
+	return s.newJudged(&reviewed{repo: repo, base: "main", head: "change"}, "", gates)
+}
+
+// newJudged writes the configuration that judges a repository: the inside of its sandbox block, and its gates.
+func (s *site) newJudged(r *reviewed, box, gates string) (*reviewed, error) {
+	var err error
+	r.home, err = s.newHousehold("", fmt.Sprintf("sandbox \"box\" {\n%s}\n\nexecutor \"none\" {\n  plugin  = \"manual\"\n  sandbox = \"box\"\n}\n\n"+
+		"workspace \"bench\" {\n  root      = %q\n  base      = \"HEAD\"\n  executors = [\"none\"]\n%s}\n", box, r.repo.root, gates))
 	if err != nil {
 		return nil, err
 	}
-	return &reviewed{repo, h}, h.lockPlugins()
+	return r, r.home.lockPlugins()
 }
 
 // commandGate is a gate over one program.
@@ -145,8 +75,8 @@ type outcome struct {
 
 // run judges the change once.
 func (r *reviewed) run(args ...string) (took float64, said outcome, err error) {
-	cmd := r.home.command(append([]string{"gate", "run", "--base", "main", "--head", "change", "--workspace", "bench", "--json"}, args...)...)
-	cmd.Dir = r.repo.root
+	cmd := r.home.command(append([]string{"gate", "run", "--base", r.base, "--head", r.head, "--workspace", "bench", "--json"}, args...)...)
+	cmd.Dir, cmd.Env = r.repo.root, append(cmd.Env, r.env...)
 	var out []byte
 	took, err = timed(func() (err error) { out, err = cmd.Output(); return err })
 	if err != nil {
@@ -173,6 +103,67 @@ const (
 // small is a change that no gate minds.
 func small() map[string]string {
 	return map[string]string{"d00/new.txt": "new\n", "d01/new.txt": "new\n"}
+}
+
+// measureGateOwn times gates over the last commit of this project's own repository, as a CI system clones it,
+// with commands of Go, against the time that those commands themselves took.
+func measureGateOwn(ctx context.Context, s *site) ([]figure, error) {
+	commands := [][]string{ // without the place of the tree in what is compiled, so that it is found again
+		{"go", "vet", "-trimpath", "./host/fault", "./host/internal/work"},
+		{"go", "test", "-trimpath", "-count=1", "./host/fault", "./host/internal/ident"},
+	}
+	root, err := s.dir("own")
+	if err != nil {
+		return nil, err
+	}
+	if said, err := exec.Command("git", "clone", "-q", "--no-local", ".", root).CombinedOutput(); err != nil {
+		return nil, notHere("this is not run in a clone of the project: %s", said)
+	}
+	one := &repository{root: root, env: os.Environ()}
+	if _, err := one.git("", "rev-parse", "--verify", "HEAD~1"); err != nil {
+		return nil, notHere("the clone has no commit before the last")
+	}
+	var gates strings.Builder
+	for n, argv := range commands {
+		build := exec.Command(argv[0], argv[1:]...) // fills the cache, as CI systems keep it
+		build.Dir = root
+		if said, err := build.CombinedOutput(); err != nil {
+			return nil, notHere("%v outside: %v: %s", argv, err, said)
+		}
+		gate := commandGate(fmt.Sprintf("go%d", n), argv...)
+		if n > 0 { // one after the other, so that what they took can be added up
+			gate = strings.Replace(gate, "    config", fmt.Sprintf("    needs     = [\"go%d\"]\n    config", n-1), 1)
+		}
+		gates.WriteString(gate)
+	}
+	r := &reviewed{repo: one, base: "HEAD~1", head: "HEAD"}
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH"} {
+		place, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			return nil, notHere("Go is not installed: %v", err)
+		}
+		r.env = append(r.env, name+"="+strings.TrimSpace(string(place)))
+	}
+	if r, err = s.newJudged(r, "  toolchain \"go\" {}\n", gates.String()); err != nil {
+		return nil, err
+	}
+	var own sample
+	got, err := race(ctx, rounds{warm: 1, kept: 5}, entrant{"gate run", func(context.Context, int) (float64, error) {
+		took, said, err := r.run()
+		inside := 0.0
+		for _, g := range said.Timing.Gates {
+			inside += g.Millis
+		}
+		own = append(own, inside)
+		return took, err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	tracked, err := one.git("", "ls-files")
+	return []figure{compared("gate-ci", "ms", got[0], own[1:], bar{addsAtMost, 300}).
+		also("gate run over the last commit of a clone of this project with %d files, strict, %d gates that run go vet and go test one after the other; floor: what the commands themselves took",
+			strings.Count(tracked, "\n")+1, len(commands))}, err
 }
 
 // measureGateRun times the gates without a daemon: what they add to a command's own time, and how ten commands
@@ -207,7 +198,7 @@ func measureGateRun(ctx context.Context, s *site) ([]figure, error) {
 		shared = append(shared, took-(got[0][i]-got[1][i]))
 	}
 	return []figure{
-		compared("gate-ci", "ms", got[0], got[1], bar{addsAtMost, 300}).
+		compared("gate-run", "ms", got[0], got[1], bar{addsAtMost, 300}).
 			also("gate run over %d files with one command gate that sleeps for %d ms, strict; floor: the bare command", files, napping),
 		against("gate-parallel", shared, ideal).
 			also("%d independent command gates of %d ms on %d processors, without what a run with one gate adds to its command; floor: the ideal schedule; the whole run %s ms",
