@@ -82,7 +82,7 @@ func (p *page) auditVerdict(v api.AuditVerdict, read bool) {
 	if !v.OK {
 		head = p.Mark(term.Bad) + " " + p.Paint(term.Bad, "NOT verified: "+counted(len(v.Problems), "problem"))
 	}
-	p.line(head, fmt.Sprintf("%d events of %d runs in %s", v.Events, v.Runs, span(time.Duration(v.TookMS*float64(time.Millisecond)))))
+	p.line(head, fmt.Sprintf("%s of %s in %s", counted(int(v.Events), "event"), counted(int(v.Runs), "run"), span(time.Duration(v.TookMS*float64(time.Millisecond)))))
 	bodies := fmt.Sprint(v.Bodies)
 	if v.Purged > 0 {
 		bodies += fmt.Sprintf(" (%d removed by retention; their digests still verify)", v.Purged)
