@@ -111,6 +111,6 @@ type SpecQuestion struct {
 	Kind       ApprovalKind  `json:"kind" doc:"question or permission."`
 	Prompt     string        `json:"prompt" doc:"What was asked, at most 1 KiB of it."`
 	State      ApprovalState `json:"state" doc:"allowed, denied or answered."`
-	DecidedBy  string        `json:"decided_by" doc:"operator, planner, deadline or cancel."`
+	DecidedBy  string        `json:"decided_by" doc:"operator, client, planner, deadline or cancel."`
 	Answer     string        `json:"answer,omitempty" doc:"The answer, at most 1 KiB of it."`
 }
