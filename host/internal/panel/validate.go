@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/ident"
 	"github.com/drawspan/drawspan/host/internal/work"
@@ -51,7 +53,11 @@ func (t *sitting) try(ctx context.Context, rule work.GateRule, facts work.Facts)
 		if cause := context.Cause(ctx); cause != nil {
 			v.Message = fault.From(cause).Message
 		}
-		t.p.opt.Log.Warn("gate could not be evaluated", "attempt", t.s.AttemptID, "gate", rule.Name, "error", err)
+		level := hclog.Warn
+		if fault.From(err).Code == fault.Internal {
+			level = hclog.Error // the row does not say what it was
+		}
+		t.p.opt.Log.Log(level, "gate could not be evaluated", "attempt", t.s.AttemptID, "gate", rule.Name, "error", err)
 	}
 	v.At = t.p.now()
 	if v.Duration == 0 && v.Reused == "" {
