@@ -6,6 +6,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/internal/artifact"
 	"github.com/drawspan/drawspan/host/internal/redact"
+	"github.com/drawspan/drawspan/host/internal/store"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
@@ -32,6 +33,9 @@ func concealed(exact *redact.Redactor, m work.Mutation) work.Mutation {
 	case work.KeepArtifact:
 		if len(m.Artifact.Inline) > 0 {
 			m.Artifact.Inline = body(exact, m.Artifact.Inline)
+			if len(m.Artifact.Inline) > store.MaxInline { // little but credentials: the masks are longer
+				m.Artifact.Inline, m.Artifact.Truncated = m.Artifact.Inline[:store.MaxInline], true
+			}
 			m.Artifact.Digest, m.Artifact.Size = artifact.Digest(m.Artifact.Inline), int64(len(m.Artifact.Inline))
 		}
 		return m

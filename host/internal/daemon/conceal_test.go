@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/drawspan/drawspan/host/internal/artifact"
 	"github.com/drawspan/drawspan/host/internal/redact"
+	"github.com/drawspan/drawspan/host/internal/store"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
@@ -35,5 +37,25 @@ func BenchmarkTheLastDoor(b *testing.B) {
 				v.mutations(list)
 			}
 		})
+	}
+}
+
+// Masks are longer than what they hide. What was small enough to be kept with the record stays so, cut where there
+// is no other way, and said to be.
+func TestS74_MaskingDoesNotKeepAnArtifactFromTheRecord(t *testing.T) {
+	const short = "Xk3-9q7Z"
+	v := newVault(nil)
+	if err := v.learn([]redact.Secret{{Name: strings.Repeat("n", 60), Value: short}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{strings.Repeat(short, 2), strings.Repeat(short, artifact.InlineLimit/len(short))} {
+		m := v.mutations([]work.Mutation{work.KeepArtifact{Artifact: work.Artifact{Inline: []byte(text)}}})
+		got := m[0].(work.KeepArtifact).Artifact
+		if strings.Contains(string(got.Inline), short) || len(got.Inline) == 0 || len(got.Inline) > store.MaxInline {
+			t.Errorf("%d bytes became %d: %.80q", len(text), len(got.Inline), got.Inline)
+		}
+		if got.Truncated != (len(got.Inline) == store.MaxInline) || got.Size != int64(len(got.Inline)) || got.Digest != artifact.Digest(got.Inline) {
+			t.Errorf("of %d bytes: truncated %v, size %d of %d", len(text), got.Truncated, got.Size, len(got.Inline))
+		}
 	}
 }

@@ -148,7 +148,7 @@ func (a *drive) keep(name, kind, media string, body io.Reader, size int64) (work
 		}
 		return a.artifact(name, kind, media, b), nil
 	}
-	blob, err := a.d.opt.Artifacts.Create(size + 1)
+	blob, err := a.d.opt.Artifacts.Create(2*size + 1) // masks are longer than what they hide
 	if err != nil {
 		return work.Artifact{}, fmt.Errorf("create %s: %w", name, err)
 	}

@@ -237,7 +237,7 @@ func (j *judgement) artifact(name, kind, media string, body []byte) (work.Artifa
 		row.Digest, row.Size, row.Inline = j.Artifacts.Digest(body), int64(len(body)), append([]byte{}, body...)
 		return row, nil
 	}
-	blob, err := j.Artifacts.Create(int64(len(body)))
+	blob, err := j.Artifacts.Create(2 * int64(len(body))) // masks are longer than what they hide
 	if err != nil {
 		return row, err
 	}

@@ -12,10 +12,11 @@ import (
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
-const (
-	maxInline = 16 << 10 // bytes that travel inside the transaction
-	maxName   = 255
-)
+// MaxInline is how many bytes of an artifact travel inside the transaction. Callers choose fewer, since masking
+// can make them more.
+const MaxInline = 64 << 10
+
+const maxName = 255
 
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
@@ -76,7 +77,7 @@ func checkArtifact(r work.Artifact) error {
 		why = "it has no kind"
 	case r.Size < 0:
 		why = "its size is negative"
-	case r.Inline != nil && len(r.Inline) > maxInline:
+	case r.Inline != nil && len(r.Inline) > MaxInline:
 		why = "it is too large to be kept inline"
 	case r.Inline != nil && (int64(len(r.Inline)) != r.Size || digestOf(r.Inline) != r.Digest):
 		why = "its bytes do not match its digest"

@@ -136,8 +136,8 @@ func TestAnArtifactRowMustVerify(t *testing.T) {
 		"no kind":     func(r *work.Artifact) { r.Kind = "" },
 		"other step":  func(r *work.Artifact) { r.StepID = newID("step") },
 		"large inline": func(r *work.Artifact) {
-			r.Inline = make([]byte, maxInline+1)
-			r.Size = maxInline + 1
+			r.Inline = make([]byte, MaxInline+1)
+			r.Size = MaxInline + 1
 			r.Digest = digestOf(r.Inline)
 		},
 	} {
