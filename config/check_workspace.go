@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -43,13 +44,10 @@ func (d *decoder) checkMayRun(w *Workspace) {
 
 // placed puts the root that the load was told in place of the declared one.
 func (d *decoder) placed(w *Workspace) {
-	if d.src.Root == "" && !d.src.Elsewhere {
+	if d.src.Root == "" {
 		return
 	}
 	w.Root = ""
-	if d.src.Elsewhere {
-		return
-	}
 	if w.Name == d.src.Workspace || d.src.Workspace == "" && len(d.cfg.Workspaces) == 1 {
 		w.Root = d.src.Root
 	}
@@ -57,7 +55,14 @@ func (d *decoder) placed(w *Workspace) {
 
 // rootOf is the root of a workspace, if it can be one.
 func (d *decoder) rootOf(w *Workspace) (string, bool) {
-	if w.Root == "" && (d.src.Root != "" || d.src.Elsewhere) {
+	if w.Root == "" && d.src.Root != "" {
+		return "", false
+	}
+	if d.src.Elsewhere { // what is here still bounds where programs may come from
+		p, ok := d.anchored(&w.Origin, "root", w.Root)
+		if real, err := filepath.EvalSymlinks(p); ok && err == nil {
+			return real, true
+		}
 		return "", false
 	}
 	return d.directory(&w.Origin, "root", w.Root)

@@ -36,7 +36,7 @@ type Source struct {
 	// Root, where it is not "", stands for the root that Workspace declares, or the only workspace there is.
 	// The roots of others are not looked at then: they need not be on this machine.
 	Root, Workspace string
-	// Elsewhere says that no root is looked at, as where only plugins are of interest: none need be here.
+	// Elsewhere says that no root need be here, as where only plugins are of interest. Those that are not are "".
 	Elsewhere bool
 }
 

@@ -483,4 +483,8 @@ func TestRootsNeedNotBeHereWhereOnlyPluginsAreOfInterest(t *testing.T) {
 	if cfg, diags := Load(src); diags.HasErrors() || cfg.Workspaces[0].Root != "" {
 		t.Error(rendered(diags))
 	}
+	w.mkdir("home/gone") // no program is pinned out of a workspace that is here
+	if cfg, diags := Load(src); diags.HasErrors() || filepath.Base(cfg.Workspaces[0].Root) != "gone" {
+		t.Error(rendered(diags))
+	}
 }
