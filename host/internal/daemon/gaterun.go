@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -119,7 +120,11 @@ func (g *gateRun) run(ctx context.Context) (*report.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return doc, g.export(ctx, doc)
+	cleared := make(chan error, 1) // nobody looks at the trees any more
+	go func() { cleared <- clearAway(filepath.Join(g.dir, worktree.TreesDir)) }()
+	err = g.export(ctx, doc)
+	g.closers = slices.Insert(g.closers, 0, func(context.Context) error { return <-cleared }) // waited for last
+	return doc, err
 }
 
 // openBeside prepares sandbox and record, which need nothing of the configuration, while git looks for it.
@@ -426,15 +431,19 @@ type sealer struct {
 }
 
 func (s sealer) Seal(ctx context.Context, attemptID, base, head string) (gaterun.Sealed, error) {
+	out := &sealed{base: base}
+	named := make(chan error, 1)
+	go func() { // beside the checkout; it is waited for here
+		id, err := s.g.repo.TreeOf(ctx, head)
+		out.id = id
+		named <- err
+	}()
 	t, err := s.g.repo.Checkout(ctx, attemptID, head, provisionOf(s.ws))
-	if err != nil {
+	if err = cmp.Or(err, <-named); err != nil {
 		return nil, err
 	}
 	tree := &treePort{Tree: t}
-	out := &sealed{tree: t, base: base}
-	if out.id, err = s.g.repo.TreeOf(ctx, head); err != nil {
-		return nil, err
-	}
+	out.tree = t
 	if out.place, err = s.prepare(ctx, attemptID, tree); err != nil {
 		return nil, err
 	}

@@ -18,9 +18,11 @@ import (
 	"github.com/drawspan/drawspan/host/fault"
 )
 
-// Directories below Options.Dir, all 0700.
+// TreesDir is where trees lie, below the directory of Options.
+const TreesDir = "trees"
+
+// Directories beside it, all 0700.
 const (
-	treesDir      = "trees"
 	mirrorsDir    = "mirrors"
 	trashDir      = "trash"
 	quarantineDir = "quarantine"
@@ -53,7 +55,7 @@ func Open(ctx context.Context, o Options) (*Trees, error) {
 	if err := os.RemoveAll(filepath.Join(dir, scratchDir)); err != nil {
 		return nil, fmt.Errorf("clear scratch directory: %w", err)
 	}
-	for _, d := range []string{treesDir, mirrorsDir, trashDir, quarantineDir, scratchDir, emptyDir} {
+	for _, d := range []string{TreesDir, mirrorsDir, trashDir, quarantineDir, scratchDir, emptyDir} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return nil, fmt.Errorf("make directory of trees: %w", err)
 		}
@@ -62,7 +64,7 @@ func Open(ctx context.Context, o Options) (*Trees, error) {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil || strings.ContainsAny(dir, "\n\x00") {
 		return nil, fault.Wrap(err, fault.InvalidRequest, "the state directory has no usable path")
 	}
-	spread(filepath.Join(dir, treesDir), o.Log)
+	spread(filepath.Join(dir, TreesDir), o.Log)
 	git, err := findGit(ctx, o, filepath.Join(dir, emptyDir))
 	if err != nil {
 		return nil, err
@@ -97,11 +99,11 @@ func spread(dir string, log hclog.Logger) {
 }
 
 // home is the directory of an attempt: its tree, index, record and what was taken out of the tree.
-func (t *Trees) home(id string) string { return filepath.Join(t.dir, treesDir, id) }
+func (t *Trees) home(id string) string { return filepath.Join(t.dir, TreesDir, id) }
 
 // List is every tree on disk, by id.
 func (t *Trees) List(ctx context.Context) ([]Found, error) {
-	entries, err := os.ReadDir(filepath.Join(t.dir, treesDir))
+	entries, err := os.ReadDir(filepath.Join(t.dir, TreesDir))
 	if err != nil {
 		return nil, fmt.Errorf("list trees: %w", err)
 	}

@@ -54,7 +54,7 @@ func TestAnUnusableRootIsRefusedWithItsReason(t *testing.T) {
 			t.Errorf("%s: got %v (hint %q), want %q, hint %q", c.root, err, f.Hint, c.says, c.hint)
 		}
 	}
-	same(t, "trees", listed(t, filepath.Join(trees.dir, treesDir)), []string(nil))
+	same(t, "trees", listed(t, filepath.Join(trees.dir, TreesDir)), []string(nil))
 }
 
 func TestARepositoryOfAnotherUserIsRefused(t *testing.T) {
