@@ -13,34 +13,35 @@ import (
 // .GitHub is .github.
 var obeyed = []struct {
 	system string
+	parts  []string // each of the names has one of them: most paths have none
 	names  *regexp.Regexp
 }{
-	{"GitHub Actions", regexp.MustCompile(`^\.github/(workflows|actions)/|^(.*/)?action\.ya?ml$|^\.github/dependabot\.ya?ml$`)},
-	{"the review rules of the forge", regexp.MustCompile(`^(\.github/|\.gitlab/|docs/)?codeowners$`)},
-	{"GitLab CI", regexp.MustCompile(`^(.*/)?\.gitlab-ci[^/]*\.ya?ml$|^\.gitlab/ci/`)},
-	{"Forgejo and Gitea Actions", regexp.MustCompile(`^\.(forgejo|gitea)/(workflows|actions)/`)},
-	{"Buildkite", regexp.MustCompile(`^\.buildkite/`)},
-	{"Woodpecker", regexp.MustCompile(`^\.woodpecker/|^\.woodpecker\.ya?ml$`)},
-	{"Drone", regexp.MustCompile(`^\.drone\.(ya?ml|jsonnet|star)$`)},
-	{"CircleCI", regexp.MustCompile(`^\.circleci/`)},
-	{"Travis CI", regexp.MustCompile(`^\.travis\.ya?ml$`)},
-	{"Jenkins", regexp.MustCompile(`^(.*/)?jenkinsfile[^/]*$`)},
-	{"Azure Pipelines", regexp.MustCompile(`^\.?azure-pipelines([^/]*\.ya?ml$|/)`)},
-	{"Bitbucket Pipelines", regexp.MustCompile(`^bitbucket-pipelines\.ya?ml$`)},
-	{"AppVeyor", regexp.MustCompile(`^\.?appveyor\.ya?ml$`)},
-	{"Cloud Build", regexp.MustCompile(`^(.*/)?cloudbuild\.(ya?ml|json)$`)},
-	{"Tekton", regexp.MustCompile(`^\.tekton/`)},
-	{"Cirrus CI", regexp.MustCompile(`^\.cirrus\.(ya?ml|star)$`)},
-	{"a script of CI", regexp.MustCompile(`^\.ci/`)},
-	{"hooks of git", regexp.MustCompile(`^\.(husky|githooks)/|^\.pre-commit-(config|hooks)\.ya?ml$|^\.?lefthook\.(ya?ml|toml|json)$`)},
-	{"drawspan", regexp.MustCompile(`^(.*/)?drawspan(\.lock)?\.hcl$|^(.*/)?gates\.hcl$`)},
+	{"GitHub Actions", []string{".github/", "action.y"}, regexp.MustCompile(`^\.github/(workflows|actions)/|^(.*/)?action\.ya?ml$|^\.github/dependabot\.ya?ml$`)},
+	{"the review rules of the forge", []string{"codeowners"}, regexp.MustCompile(`^(\.github/|\.gitlab/|docs/)?codeowners$`)},
+	{"GitLab CI", []string{".gitlab"}, regexp.MustCompile(`^(.*/)?\.gitlab-ci[^/]*\.ya?ml$|^\.gitlab/ci/`)},
+	{"Forgejo and Gitea Actions", []string{".forgejo/", ".gitea/"}, regexp.MustCompile(`^\.(forgejo|gitea)/(workflows|actions)/`)},
+	{"Buildkite", []string{".buildkite/"}, regexp.MustCompile(`^\.buildkite/`)},
+	{"Woodpecker", []string{".woodpecker"}, regexp.MustCompile(`^\.woodpecker/|^\.woodpecker\.ya?ml$`)},
+	{"Drone", []string{".drone."}, regexp.MustCompile(`^\.drone\.(ya?ml|jsonnet|star)$`)},
+	{"CircleCI", []string{".circleci/"}, regexp.MustCompile(`^\.circleci/`)},
+	{"Travis CI", []string{".travis."}, regexp.MustCompile(`^\.travis\.ya?ml$`)},
+	{"Jenkins", []string{"jenkinsfile"}, regexp.MustCompile(`^(.*/)?jenkinsfile[^/]*$`)},
+	{"Azure Pipelines", []string{"azure-pipelines"}, regexp.MustCompile(`^\.?azure-pipelines([^/]*\.ya?ml$|/)`)},
+	{"Bitbucket Pipelines", []string{"bitbucket-pipelines"}, regexp.MustCompile(`^bitbucket-pipelines\.ya?ml$`)},
+	{"AppVeyor", []string{"appveyor"}, regexp.MustCompile(`^\.?appveyor\.ya?ml$`)},
+	{"Cloud Build", []string{"cloudbuild"}, regexp.MustCompile(`^(.*/)?cloudbuild\.(ya?ml|json)$`)},
+	{"Tekton", []string{".tekton/"}, regexp.MustCompile(`^\.tekton/`)},
+	{"Cirrus CI", []string{".cirrus."}, regexp.MustCompile(`^\.cirrus\.(ya?ml|star)$`)},
+	{"a script of CI", []string{".ci/"}, regexp.MustCompile(`^\.ci/`)},
+	{"hooks of git", []string{".husky/", ".githooks/", ".pre-commit-", "lefthook"}, regexp.MustCompile(`^\.(husky|githooks)/|^\.pre-commit-(config|hooks)\.ya?ml$|^\.?lefthook\.(ya?ml|toml|json)$`)},
+	{"drawspan", []string{".hcl"}, regexp.MustCompile(`^(.*/)?drawspan(\.lock)?\.hcl$|^(.*/)?gates\.hcl$`)},
 }
 
 // ciSystem names what obeys a file, "" for nothing.
 func ciSystem(name string) string {
 	folded := strings.ToLower(name)
 	for _, o := range obeyed {
-		if o.names.MatchString(folded) {
+		if slices.ContainsFunc(o.parts, func(p string) bool { return strings.Contains(folded, p) }) && o.names.MatchString(folded) {
 			return o.system
 		}
 	}

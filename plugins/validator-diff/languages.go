@@ -1,13 +1,16 @@
 package main
 
 import (
+	"path/filepath"
 	"regexp"
-	"strings"
+	"slices"
 )
 
 // language is what the tests of a language look like. Every pattern is held against one line.
 type language struct {
 	name string
+	// kinds are the ends of the names that files and except are held against: most paths have none.
+	kinds []string
 	// files are those whose cases run; except wins over it.
 	files, except *regexp.Regexp
 	// inline tells that tests also stand in the files that they test.
@@ -28,6 +31,7 @@ var narrowed = regexp.MustCompile(`_(aix|android|darwin|dragonfly|freebsd|illumo
 var languages = []language{
 	{
 		name:   "Go",
+		kinds:  []string{".go"},
 		files:  regexp.MustCompile(`_test\.go$`),
 		except: regexp.MustCompile(`(^|/)(testdata|vendor|[._][^/]*)/|(^|/)[._][^/]*$`),
 		cases: []*regexp.Regexp{
@@ -39,6 +43,7 @@ var languages = []language{
 	},
 	{
 		name:   "JavaScript",
+		kinds:  []string{".js", ".jsx", ".ts", ".tsx", ".mjs", ".mjsx", ".mts", ".mtsx", ".cjs", ".cjsx", ".cts", ".ctsx"},
 		files:  regexp.MustCompile(`\.(test|spec|cy|e2e)\.[cm]?[jt]sx?$|(^|/)(__tests__|tests?|spec)/.*\.[cm]?[jt]sx?$`),
 		except: regexp.MustCompile(`(^|/)(node_modules|fixtures|__snapshots__|__mocks__)/`),
 		cases: []*regexp.Regexp{
@@ -49,6 +54,7 @@ var languages = []language{
 	},
 	{
 		name:   "Python",
+		kinds:  []string{".py"},
 		files:  regexp.MustCompile(`(^|/)(test_[^/]*|[^/]*_test|tests?)\.py$`),
 		except: regexp.MustCompile(`(^|/)(\.venv|venv|site-packages|node_modules)/`),
 		cases: []*regexp.Regexp{
@@ -60,6 +66,7 @@ var languages = []language{
 	},
 	{
 		name:     "Rust",
+		kinds:    []string{".rs"},
 		files:    regexp.MustCompile(`(^|/)tests/.*\.rs$|(^|/)tests?\.rs$|_tests?\.rs$`),
 		except:   regexp.MustCompile(`(^|/)target/`),
 		inline:   true,
@@ -70,6 +77,7 @@ var languages = []language{
 	},
 	{
 		name:     "Java",
+		kinds:    []string{".java", ".kt", ".groovy"},
 		files:    regexp.MustCompile(`(^|/)src/\w*[tT]est\w*/.*\.(java|kt|groovy)$|(^|/)(Test\w*|\w*(Tests?|TestCase|IT|Spec))\.(java|kt|groovy)$`),
 		except:   regexp.MustCompile(`(^|/)(target|build)/`),
 		marker:   regexp.MustCompile(`^\s*@(?:[\w.]+\.)?(?:Test|ParameterizedTest|RepeatedTest|TestFactory|TestTemplate|Property)\b`),
@@ -81,9 +89,10 @@ var languages = []language{
 
 // languageOf is the language by whose rules a file has tests, nil for none.
 func languageOf(path string) *language {
+	kind := filepath.Ext(path)
 	for i := range languages {
 		l := &languages[i]
-		if !l.except.MatchString(path) && (l.files.MatchString(path) || l.inline && strings.HasSuffix(path, ".rs")) {
+		if slices.Contains(l.kinds, kind) && !l.except.MatchString(path) && (l.files.MatchString(path) || l.inline) {
 			return l
 		}
 	}
