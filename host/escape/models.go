@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -73,14 +75,15 @@ func (s *upstream) wrong(r *http.Request, body string) string {
 	if r.Header.Get("X-Api-Key") != s.secret || len(r.Header.Values("X-Api-Key")) != 1 {
 		return "a call without the credential"
 	}
-	for name, values := range r.Header {
+	var stray []string // all of them: a call has its own, too, that a careless gateway hands on
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		switch name {
 		case "X-Api-Key", "Content-Length", "Accept-Encoding":
 		default:
-			return fmt.Sprintf("the header %s: %s", name, values[0])
+			stray = append(stray, fmt.Sprintf("the header %s: %s", name, r.Header.Get(name)))
 		}
 	}
-	return ""
+	return strings.Join(stray, ", ")
 }
 
 // models gives a launch a gateway, as the daemon does, or a careless one. The returned function ends it.
