@@ -56,6 +56,16 @@ func branch(name string) []string {
 	return []string{"refs/remotes/origin/" + name, "refs/heads/" + name}
 }
 
+// pushed are the bases of a push to a branch. What was there before judges only on a branch that is looked after,
+// the default one or one that the system protects: on any other it is the pusher's own, and the second of two
+// pushes would be judged by the rules that the first one brought.
+func pushed(on, trunk string, protected bool, before string) []string {
+	if protected || on != "" && on == trunk {
+		return append(known(before), branch(trunk)...)
+	}
+	return branch(trunk)
+}
+
 // githubEvent is what counts of the description of an event.
 type githubEvent struct {
 	Before string `json:"before"`
@@ -93,7 +103,8 @@ func github(env func(string) string, event func(path string) ([]byte, error)) CI
 	case "merge_group":
 		ci.Base, ci.Head = known(e.Group.Base), known(e.Group.Head, env("GITHUB_SHA"))
 	case "push":
-		ci.Base = append(known(e.Before), branch(e.Repository.Default)...)
+		on, _ := strings.CutPrefix(env("GITHUB_REF"), "refs/heads/") // a tag keeps its prefix, and is no branch
+		ci.Base = pushed(on, e.Repository.Default, env("GITHUB_REF_PROTECTED") == "true", e.Before)
 	default:
 		ci.Base = branch(e.Repository.Default)
 	}
@@ -107,7 +118,7 @@ func gitlab(env func(string) string) CI {
 		ci.Base = append(ci.Base, known(env("CI_MERGE_REQUEST_DIFF_BASE_SHA"))...)
 		return ci
 	}
-	ci.Base = append(known(env("CI_COMMIT_BEFORE_SHA")), branch(env("CI_DEFAULT_BRANCH"))...)
+	ci.Base = pushed(env("CI_COMMIT_BRANCH"), env("CI_DEFAULT_BRANCH"), env("CI_COMMIT_REF_PROTECTED") == "true", env("CI_COMMIT_BEFORE_SHA"))
 	return ci
 }
 
@@ -127,6 +138,6 @@ func woodpecker(env func(string) string) CI {
 		ci.Base = branch(env("CI_COMMIT_TARGET_BRANCH"))
 		return ci
 	}
-	ci.Base = append(known(env("CI_PREV_COMMIT_SHA")), branch(env("CI_REPO_DEFAULT_BRANCH"))...)
+	ci.Base = pushed(env("CI_COMMIT_BRANCH"), env("CI_REPO_DEFAULT_BRANCH"), false, env("CI_PREV_COMMIT_SHA"))
 	return ci
 }

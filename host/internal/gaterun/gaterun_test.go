@@ -1,6 +1,7 @@
 package gaterun
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,12 +42,43 @@ func TestBothEndsComeFromTheSystemsEnvironment(t *testing.T) {
 			"", "GitLab CI", []string{"refs/remotes/origin/main", "refs/heads/main", "b"}, []string{"h"}},
 		{"a pull request on Buildkite", map[string]string{"BUILDKITE": "true", "BUILDKITE_PULL_REQUEST": "3", "BUILDKITE_PULL_REQUEST_BASE_BRANCH": "main", "BUILDKITE_COMMIT": "HEAD"},
 			"", "Buildkite", []string{"refs/remotes/origin/main", "refs/heads/main"}, []string{"HEAD"}},
-		{"a push on Woodpecker", map[string]string{"CI": "woodpecker", "CI_PIPELINE_EVENT": "push", "CI_PREV_COMMIT_SHA": "b", "CI_COMMIT_SHA": "h", "CI_REPO_DEFAULT_BRANCH": "main"},
+		{"a push on Woodpecker", map[string]string{"CI": "woodpecker", "CI_PIPELINE_EVENT": "push", "CI_PREV_COMMIT_SHA": "b", "CI_COMMIT_SHA": "h", "CI_REPO_DEFAULT_BRANCH": "main", "CI_COMMIT_BRANCH": "main"},
 			"", "Woodpecker", []string{"b", "refs/remotes/origin/main", "refs/heads/main"}, []string{"h"}},
 	} {
 		ci := Detect(func(name string) string { return row.env[name] }, func(string) ([]byte, error) { return []byte(row.event), nil })
 		if ci.System != row.system || !slices.Equal(ci.Base, row.base) || !slices.Equal(ci.Head, row.head) {
 			t.Errorf("%s: %+v", row.name, ci)
+		}
+	}
+}
+
+func TestF10_TheSecondOfTwoPushesIsNotJudgedByTheRulesOfTheFirst(t *testing.T) {
+	trunk := []string{"refs/remotes/origin/main", "refs/heads/main"}
+	before := append([]string{"b"}, trunk...)
+	github := map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_EVENT_PATH": "e", "GITHUB_SHA": "h"}
+	gitlab := map[string]string{"GITLAB_CI": "true", "CI_COMMIT_BEFORE_SHA": "b", "CI_DEFAULT_BRANCH": "main", "CI_COMMIT_SHA": "h"}
+	woodpecker := map[string]string{"CI": "woodpecker", "CI_PIPELINE_EVENT": "push", "CI_PREV_COMMIT_SHA": "b", "CI_REPO_DEFAULT_BRANCH": "main", "CI_COMMIT_SHA": "h"}
+	for _, row := range []struct {
+		env, with map[string]string
+		want      []string
+	}{
+		{github, map[string]string{"GITHUB_REF": "refs/heads/main"}, before},
+		{github, map[string]string{"GITHUB_REF": "refs/heads/release", "GITHUB_REF_PROTECTED": "true"}, before},
+		{github, map[string]string{"GITHUB_REF": "refs/heads/mine", "GITHUB_REF_PROTECTED": "false"}, trunk},
+		{github, map[string]string{"GITHUB_REF": "refs/tags/main"}, trunk},
+		{gitlab, map[string]string{"CI_COMMIT_BRANCH": "main"}, before},
+		{gitlab, map[string]string{"CI_COMMIT_BRANCH": "release", "CI_COMMIT_REF_PROTECTED": "true"}, before},
+		{gitlab, map[string]string{"CI_COMMIT_BRANCH": "mine", "CI_COMMIT_REF_PROTECTED": "false"}, trunk},
+		{gitlab, map[string]string{"CI_COMMIT_TAG": "main"}, trunk},
+		{woodpecker, map[string]string{"CI_COMMIT_BRANCH": "main"}, before},
+		{woodpecker, map[string]string{"CI_COMMIT_BRANCH": "mine"}, trunk},
+	} {
+		env := func(name string) string { return cmp.Or(row.with[name], row.env[name]) }
+		event := func(string) ([]byte, error) {
+			return []byte(`{"before":"b","repository":{"default_branch":"main"}}`), nil
+		}
+		if ci := Detect(env, event); !slices.Equal(ci.Base, row.want) {
+			t.Errorf("%s, %v: the base is %q", ci.System, row.with, ci.Base)
 		}
 	}
 }
