@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/tool"
 )
 
 //go:embed profiles/*.json
@@ -104,10 +105,8 @@ func (p profile) check() error {
 			}
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(p.Env)) {
-		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(p.Env[key], 0) {
-			return wrong("env", "%q cannot be set", key)
-		}
+	if err := tool.CheckEnv("env", p.Env); err != nil {
+		return err
 	}
 	for wire := range p.Wires {
 		if !slices.Contains(sdk.Wires(), wire) {

@@ -24,6 +24,7 @@ import (
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/agent"
 	"github.com/drawspan/drawspan/sdk/plugin"
+	"github.com/drawspan/drawspan/sdk/tool"
 )
 
 var manifest = sdk.Manifest{
@@ -82,15 +83,12 @@ func (s settings) check() error {
 }
 
 func checkEnv(env map[string]string) error {
-	for key, value := range env {
-		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(value, 0) {
-			return &sdk.ConfigError{Attribute: "env", Message: fmt.Sprintf("%q cannot be set", key)}
-		}
+	for key := range env {
 		if _, ours := fixed[key]; ours || slices.Contains(credentials, key) {
 			return &sdk.ConfigError{Attribute: "env", Message: key + " is set by the plugin, the gateway or a credential block"}
 		}
 	}
-	return nil
+	return tool.CheckEnv("env", env)
 }
 
 type claude struct{}

@@ -65,23 +65,10 @@ func parse(config json.RawMessage) (settings, error) {
 	if err := json.Unmarshal(config, &s); err != nil {
 		return settings{}, &sdk.ConfigError{Attribute: "ok_codes", Message: "must be whole numbers"}
 	}
-	if len(s.Program) == 0 || s.Program[0] == "" {
-		return settings{}, &sdk.ConfigError{Attribute: "program", Message: "must name a program"}
-	}
-	for _, arg := range s.Program {
-		if strings.ContainsRune(arg, 0) {
-			return settings{}, &sdk.ConfigError{Attribute: "program", Message: "must not hold zero bytes"}
-		}
-	}
-	for key, value := range s.Env {
-		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(value, 0) {
-			return settings{}, &sdk.ConfigError{Attribute: "env", Message: fmt.Sprintf("%q cannot be set", key)}
-		}
-	}
 	if len(s.OKCodes) == 0 {
 		s.OKCodes = []int{0}
 	}
-	return s, nil
+	return s, errors.Join(tool.CheckArgv("program", s.Program), tool.CheckEnv("env", s.Env))
 }
 
 type command struct{}

@@ -91,24 +91,10 @@ func parse(config json.RawMessage) (settings, error) {
 	if err := json.Unmarshal(config, &s); err != nil {
 		return settings{}, notWhole(err)
 	}
-	if len(s.Run) == 0 || s.Run[0] == "" {
-		return settings{}, &sdk.ConfigError{Attribute: "run", Message: "must name a program"}
-	}
-	if strings.ContainsRune(strings.Join(s.Run, ""), 0) {
-		return settings{}, &sdk.ConfigError{Attribute: "run", Message: "must not hold zero bytes"}
-	}
-	if s.Dir != "" && !filepath.IsLocal(s.Dir) {
-		return settings{}, &sdk.ConfigError{Attribute: "dir", Message: "must be a path inside the tree"}
-	}
-	for key, value := range s.Env {
-		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(value, 0) {
-			return settings{}, &sdk.ConfigError{Attribute: "env", Message: fmt.Sprintf("%q cannot be set", key)}
-		}
-	}
 	if len(s.OKCodes) == 0 {
 		s.OKCodes = []int{0}
 	}
-	return s, s.reporting()
+	return s, errors.Join(tool.CheckArgv("run", s.Run), tool.CheckDir("dir", s.Dir), tool.CheckEnv("env", s.Env), s.reporting())
 }
 
 // notWhole names the attribute that encoding/json stumbled on: names and kinds were checked before, so that it is a

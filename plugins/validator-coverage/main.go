@@ -28,16 +28,17 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/plugin"
+	"github.com/drawspan/drawspan/sdk/tool"
 )
 
 // The formats.
@@ -89,7 +90,10 @@ func parse(config json.RawMessage) (settings, error) {
 	if err := json.Unmarshal(config, &s); err != nil {
 		return settings{}, &sdk.ConfigError{Attribute: "ok_codes", Message: "must be whole numbers"}
 	}
-	for _, wrong := range []func() (attribute, why string){s.wrongProgram, s.wrongProfiles, s.wrongBounds} {
+	if err := errors.Join(tool.CheckArgv("run", s.Run), tool.CheckDir("dir", s.Dir), tool.CheckEnv("env", s.Env)); err != nil {
+		return settings{}, err
+	}
+	for _, wrong := range []func() (attribute, why string){s.wrongProfiles, s.wrongBounds} {
 		if attribute, why := wrong(); why != "" {
 			return settings{}, &sdk.ConfigError{Attribute: attribute, Message: why}
 		}
@@ -98,24 +102,6 @@ func parse(config json.RawMessage) (settings, error) {
 		s.OKCodes = []int{0}
 	}
 	return s, nil
-}
-
-// wrongProgram is about how the program is run.
-func (s settings) wrongProgram() (attribute, why string) {
-	switch {
-	case len(s.Run) == 0 || s.Run[0] == "":
-		return "run", "must name a program"
-	case slices.ContainsFunc(s.Run, func(arg string) bool { return strings.ContainsRune(arg, 0) }):
-		return "run", "must not hold zero bytes"
-	case s.Dir != "" && (!filepath.IsLocal(s.Dir) || strings.ContainsRune(s.Dir, 0)):
-		return "dir", "must be a path inside the tree"
-	}
-	for key, value := range s.Env {
-		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(value, 0) {
-			return "env", fmt.Sprintf("%q cannot be set", key)
-		}
-	}
-	return "", ""
 }
 
 func (s settings) wrongProfiles() (attribute, why string) {

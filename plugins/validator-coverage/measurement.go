@@ -75,7 +75,7 @@ func (m measurement) run(ctx context.Context, dir string) (measured, error) {
 	if err != nil {
 		return measured{}, err
 	}
-	out := measured{ran: &sdk.Ran{Argv: m.Run, ExitCode: r.ExitCode, Signal: r.Signal, Duration: r.Duration}}
+	out := measured{ran: r.Ran(m.Run)}
 	if err := m.ended(r); err != nil {
 		return out, err
 	}

@@ -58,20 +58,12 @@ func parse(config json.RawMessage) (settings, error) {
 	if err := json.Unmarshal(config, &s); err != nil {
 		return settings{}, &sdk.ConfigError{Message: err.Error()}
 	}
-	if len(s.Run) == 0 || s.Run[0] == "" {
-		return settings{}, &sdk.ConfigError{Attribute: "run", Message: "must name a program"}
+	if err := errors.Join(tool.CheckArgv("run", s.Run), tool.CheckEnv("env", s.Env)); err != nil {
+		return settings{}, err
 	}
 	if strings.Contains(s.Run[0], "/") && !filepath.IsAbs(s.Run[0]) {
 		return settings{}, &sdk.ConfigError{Attribute: "run", Message: fmt.Sprintf(
 			"%q lies in the tree that is judged: name a program by its absolute path, or one of PATH by its name", s.Run[0])}
-	}
-	if strings.ContainsRune(strings.Join(s.Run, ""), 0) {
-		return settings{}, &sdk.ConfigError{Attribute: "run", Message: "must not hold zero bytes"}
-	}
-	for key, value := range s.Env {
-		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(value, 0) {
-			return settings{}, &sdk.ConfigError{Attribute: "env", Message: fmt.Sprintf("%q cannot be set", key)}
-		}
 	}
 	return s, nil
 }
@@ -98,7 +90,7 @@ func (program) Check(ctx context.Context, c *sdk.Check) (sdk.Verdict, error) {
 	r, err := tool.Run(ctx, tool.Command{
 		Argv: s.Run, Dir: c.Tree, Env: tool.Environ(os.Environ(), s.Env), Stdin: bytes.NewReader(question), Output: answer.take,
 	})
-	ran := &sdk.Ran{Argv: s.Run, ExitCode: r.ExitCode, Signal: r.Signal, Duration: r.Duration}
+	ran := r.Ran(s.Run)
 	failed := func(format string, args ...any) (sdk.Verdict, error) {
 		return sdk.Verdict{Outcome: sdk.Error, Message: s.Run[0] + " " + fmt.Sprintf(format, args...), Ran: ran}, nil
 	}

@@ -45,7 +45,7 @@ func (a analysis) run(ctx context.Context, dir string) (findings, *sdk.Ran, erro
 	if err != nil {
 		return findings{}, nil, err
 	}
-	ran := &sdk.Ran{Argv: a.Run, ExitCode: r.ExitCode, Signal: r.Signal, Duration: r.Duration}
+	ran := r.Ran(a.Run)
 	if err := a.ended(r); err != nil {
 		return findings{}, ran, err
 	}

@@ -23,13 +23,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/plugin"
+	"github.com/drawspan/drawspan/sdk/tool"
 )
 
 var manifest = sdk.Manifest{
@@ -72,6 +73,9 @@ func parse(config json.RawMessage) (settings, error) {
 	if err := json.Unmarshal(config, &s); err != nil {
 		return settings{}, &sdk.ConfigError{Attribute: "ok_codes", Message: "must be whole numbers"}
 	}
+	if err := errors.Join(tool.CheckArgv("run", s.Run), tool.CheckDir("dir", s.Dir), tool.CheckEnv("env", s.Env)); err != nil {
+		return settings{}, err
+	}
 	if attribute, wrong := s.wrong(); wrong != "" {
 		return settings{}, &sdk.ConfigError{Attribute: attribute, Message: wrong}
 	}
@@ -91,13 +95,10 @@ func parse(config json.RawMessage) (settings, error) {
 	return s, nil
 }
 
-// wrong is the first attribute that makes no sense, and why.
+// wrong is the first attribute about the report that makes no sense, and why.
 func (s settings) wrong() (attribute, why string) {
-	if attribute, why = s.wrongProgram(); why != "" {
-		return attribute, why
-	}
 	switch {
-	case s.File != "" && (!local(s.File) || filepath.Clean(s.File) == "."):
+	case s.File != "" && (tool.CheckDir("file", s.File) != nil || filepath.Clean(s.File) == "."):
 		return "file", "must be the path of a file inside the tree"
 	case s.Level != "" && rank(s.Level) < 1:
 		return "level", "must be error, warning or note"
@@ -106,31 +107,6 @@ func (s settings) wrong() (attribute, why string) {
 	}
 	return "", ""
 }
-
-// wrongProgram is about how the analyser is run.
-func (s settings) wrongProgram() (attribute, why string) {
-	switch {
-	case len(s.Run) == 0 || s.Run[0] == "":
-		return "run", "must name a program"
-	case slices.ContainsFunc(s.Run, func(arg string) bool { return strings.ContainsRune(arg, 0) }):
-		return "run", "must not hold zero bytes"
-	case s.Dir != "" && !local(s.Dir):
-		return "dir", "must be a path inside the tree"
-	}
-	return "env", unsettable(s.Env)
-}
-
-// unsettable tells of a variable that no program can be given.
-func unsettable(env map[string]string) string {
-	for key, value := range env {
-		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(value, 0) {
-			return fmt.Sprintf("%q cannot be set", key)
-		}
-	}
-	return ""
-}
-
-func local(path string) bool { return filepath.IsLocal(path) && !strings.ContainsRune(path, 0) }
 
 type sarif struct{}
 
