@@ -19,6 +19,7 @@ type goTest struct {
 	// locate finds a file of a package in the tree, "" for none.
 	locate   func(pkg, file string) string
 	rest     []byte // a line that is not complete
+	words    []byte // the end of what the tests and the tool said
 	err      error
 	lines    int
 	cases    map[testKey]*goCase
@@ -61,16 +62,32 @@ func (g *goTest) take(p []byte) {
 	}
 }
 
-// beside reads standard output on its way.
-func (g *goTest) beside(output func(string, []byte) error) func(string, []byte) error {
-	return func(stream string, p []byte) error {
-		if stream == "stdout" {
-			g.take(p)
-		}
-		if output == nil {
-			return nil
-		}
-		return output(stream, p)
+// hear reads the output on its way. What a message quotes is what was said, not the JSON around it.
+func (g *goTest) hear(output func(string, []byte) error) heard {
+	return heard{
+		output: func(stream string, p []byte) error {
+			if stream == "stdout" {
+				g.take(p)
+			} else {
+				g.say(string(p))
+			}
+			if output == nil {
+				return nil
+			}
+			return output(stream, p)
+		},
+		quote: func(tail string) string {
+			if g.last(); g.err != nil {
+				return tail
+			}
+			return strings.ToValidUTF8(string(g.words[max(0, len(g.words)-maxWords):]), "\uFFFD")
+		},
+	}
+}
+
+func (g *goTest) say(text string) {
+	if g.words = append(g.words, text...); len(g.words) > 2*maxWords {
+		g.words = append(g.words[:0], g.words[len(g.words)-maxWords:]...)
 	}
 }
 
@@ -110,6 +127,7 @@ func (g *goTest) event(e goEvent) {
 		c.done = false
 	case "output":
 		c.said = lastOf(c.said + e.Output)
+		g.say(e.Output)
 	case "pass", "skip", "fail":
 		g.end(c, e)
 	}
@@ -152,11 +170,17 @@ func (g *goTest) caseOf(k testKey) *goCase {
 	return c
 }
 
-// finish sums up. A test that began and did not end has failed, and so has a package that failed without a test.
-func (g *goTest) finish() (*results, error) {
+// last reads a last line that is not ended.
+func (g *goTest) last() {
 	if len(g.rest) > 0 && g.err == nil {
 		g.line(g.rest)
 	}
+	g.rest = nil
+}
+
+// finish sums up. A test that began and did not end has failed, and so has a package that failed without a test.
+func (g *goTest) finish() (*results, error) {
+	g.last()
 	switch {
 	case g.err != nil:
 		return nil, g.err

@@ -4,7 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"slices"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -13,7 +13,8 @@ import (
 const maxDepth = 32
 
 // junit adds a JUnit XML report to the results. It is strict: no document type, no entities of its own, one root, and
-// no test outside of a suite. A failure counts wherever it stands.
+// no test outside of a suite. A failure counts wherever it stands, and a suite is believed where it tells of more than
+// stand in it.
 func (r *results) junit(report io.Reader, place func(file string) string) error {
 	decoder := xml.NewDecoder(report)
 	decoder.Strict = true
@@ -38,12 +39,23 @@ func (r *results) junit(report io.Reader, place func(file string) string) error 
 type junit struct {
 	*results
 	place func(string) string
-	open  []string // the elements that are open
+	open  []element
 	roots int
 	test  *testCase
 	text  bool // what a failure says is being read
-	// declared and counted are the failures of the outermost suite by its attributes and by its tests.
+}
+
+// element is one that is open, with its failures: by its attributes, and those that stand in it.
+type element struct {
+	name              string
 	declared, counted int
+}
+
+// failedHere counts a failure for the element that is open.
+func (j *junit) failedHere(n int) {
+	if len(j.open) > 0 {
+		j.open[len(j.open)-1].counted += n
+	}
 }
 
 // testCase is one test while it is read.
@@ -87,12 +99,14 @@ func (j *junit) start(e xml.StartElement) error {
 	}
 	above := ""
 	if len(j.open) > 0 {
-		above = j.open[len(j.open)-1]
-	} else if err := j.root(e); err != nil {
-		return err
+		above = j.open[len(j.open)-1].name
+	} else if j.roots++; j.roots > 1 || !isSuite(name) {
+		return broken("its root is %.40q, not one testsuites or testsuite", name)
 	}
-	j.open = append(j.open, name)
+	j.open = append(j.open, element{name: name})
 	switch name {
+	case "testsuite", "testsuites":
+		j.open[len(j.open)-1].declared = number(e, "failures") + number(e, "errors")
 	case "testcase":
 		return j.begin(e, above)
 	case "failure", "error":
@@ -105,21 +119,15 @@ func (j *junit) start(e xml.StartElement) error {
 	return nil
 }
 
-func (j *junit) root(e xml.StartElement) error {
-	if j.roots++; j.roots > 1 || !slices.Contains([]string{"testsuites", "testsuite"}, e.Name.Local) {
-		return broken("its root is %.40q, not one testsuites or testsuite", e.Name.Local)
-	}
-	j.declared = number(e, "failures") + number(e, "errors")
-	return nil
-}
+func isSuite(name string) bool { return name == "testsuite" || name == "testsuites" }
 
 func (j *junit) begin(e xml.StartElement, above string) error {
-	if above != "testsuite" && above != "testsuites" {
+	if !isSuite(above) {
 		return broken("a testcase stands in %.40q", above)
 	}
 	line, err := strconv.Atoi(attribute(e, "line"))
 	file := j.place(attribute(e, "file"))
-	if err != nil || line < 0 || file == "" {
+	if err != nil || line < 0 || line > math.MaxInt32 || file == "" {
 		line = 0
 	}
 	j.test = &testCase{failed: failed{group: attribute(e, "classname"), name: attribute(e, "name"), path: file, line: line}}
@@ -138,24 +146,24 @@ func (j *junit) bad(message string) {
 		j.test.bad, j.text = true, true
 		return
 	}
-	j.counted++
+	j.failedHere(1)
 	j.fail(failed{name: "a suite, outside of its tests", said: clean(message, maxSaid)})
 }
 
 func (j *junit) end(e xml.EndElement) error {
-	if len(j.open) == 0 || j.open[len(j.open)-1] != e.Name.Local {
+	if len(j.open) == 0 || j.open[len(j.open)-1].name != e.Name.Local {
 		return broken("its elements do not match")
 	}
+	closed := j.open[len(j.open)-1]
 	j.open = j.open[:len(j.open)-1]
+	untold := max(0, closed.declared-closed.counted)
+	j.failed += untold
+	j.failedHere(closed.counted + untold)
 	switch {
 	case e.Name.Local == "failure" || e.Name.Local == "error":
 		j.text = false
 	case e.Name.Local == "testcase" && j.test != nil:
 		j.finish()
-	}
-	if len(j.open) == 0 && j.declared > j.counted {
-		// The root is believed where it tells of more than its tests do.
-		j.failed += j.declared - j.counted
 	}
 	return nil
 }
@@ -163,7 +171,7 @@ func (j *junit) end(e xml.EndElement) error {
 func (j *junit) finish() {
 	switch {
 	case j.test.bad:
-		j.counted++
+		j.failedHere(1)
 		j.fail(j.test.failed)
 	case j.test.skipped:
 		j.skipped++
@@ -181,10 +189,11 @@ func attribute(e xml.StartElement, name string) string {
 	return ""
 }
 
+// number is a count, at most as many as are counted; what is none is 0.
 func number(e xml.StartElement, name string) int {
 	n, err := strconv.Atoi(strings.TrimSpace(attribute(e, name)))
-	if err != nil || n < 0 || n > maxTests {
+	if errors.Is(err, strconv.ErrSyntax) {
 		return 0
 	}
-	return n
+	return min(max(n, 0), maxTests) // beyond its range Atoi gives the nearest
 }

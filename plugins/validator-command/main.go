@@ -7,8 +7,9 @@
 //		}
 //	}
 //
-// The gate passes when the program exits with an expected code. A program that could not be run to its
-// end is the outcome "error", which is never a pass.
+// The gate passes when the program exits with an expected code. A program that did not come to an end of its own,
+// because it could not be started, was stopped or was ended by a signal, has not judged: that is the outcome
+// "error", which is never a pass.
 //
 // With report it also reads what the tests said, as JUnit XML in files or as go test -json on standard output:
 //
@@ -158,7 +159,7 @@ func (command) Check(ctx context.Context, c *sdk.Check) (sdk.Verdict, error) {
 			return sdk.Verdict{}, err
 		}
 		defer files.close()
-		v, err := run(ctx, c, s, c.Output)
+		v, err := run(ctx, c, s, heard{output: c.Output})
 		if err != nil || v.Outcome == sdk.Error {
 			return v, err
 		}
@@ -166,31 +167,41 @@ func (command) Check(ctx context.Context, c *sdk.Check) (sdk.Verdict, error) {
 		return judgeReport(v, s, found, err), nil
 	case reportGo:
 		tests := newGoTest(locator(c.Tree, s.Dir))
-		v, err := run(ctx, c, s, tests.beside(c.Output))
+		v, err := run(ctx, c, s, tests.hear(c.Output))
 		if err != nil || v.Outcome == sdk.Error {
 			return v, err
 		}
 		found, err := tests.finish()
 		return judgeReport(v, s, found, err), nil
 	}
-	return run(ctx, c, s, c.Output)
+	return run(ctx, c, s, heard{output: c.Output})
+}
+
+// heard is where a program's output goes, and what of it a message quotes.
+type heard struct {
+	output func(stream string, p []byte) error
+	quote  func(tail string) string // the end of the output as people read it; nil: as it is
 }
 
 // run runs the program and judges by its exit code.
-func run(ctx context.Context, c *sdk.Check, s settings, output func(string, []byte) error) (sdk.Verdict, error) {
-	r, err := tool.Run(ctx, tool.Command{Argv: s.Run, Dir: filepath.Join(c.Tree, s.Dir), Env: tool.Environ(os.Environ(), s.Env), Output: output})
+func run(ctx context.Context, c *sdk.Check, s settings, out heard) (sdk.Verdict, error) {
+	r, err := tool.Run(ctx, tool.Command{Argv: s.Run, Dir: filepath.Join(c.Tree, s.Dir), Env: tool.Environ(os.Environ(), s.Env), Output: out.output})
 	if err != nil {
 		return sdk.Verdict{}, err
+	}
+	if out.quote != nil {
+		r.Tail = out.quote(r.Tail)
 	}
 	verdict := sdk.Verdict{
 		Outcome: sdk.Fail,
 		Message: tool.LastLines(r.Tail, messageLines),
-		Ran:     &sdk.Ran{Argv: s.Run, ExitCode: r.ExitCode, Signal: r.Signal, Duration: r.Duration},
+		Ran:     r.Ran(s.Run),
 	}
 	switch {
 	case r.Stopped:
 		verdict.Outcome, verdict.Message = sdk.Error, s.Run[0]+" was stopped before it was done"
 	case r.Signal != "":
+		verdict.Outcome = sdk.Error
 		verdict.Message = strings.TrimSpace(fmt.Sprintf("%s was ended by %s\n%s", s.Run[0], r.Signal, verdict.Message))
 	case slices.Contains(s.OKCodes, r.ExitCode):
 		verdict.Outcome, verdict.Message = sdk.Pass, ""

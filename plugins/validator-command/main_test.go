@@ -45,7 +45,6 @@ func TestTheExitCodeDecides(t *testing.T) {
 		`{"run":["false"],"ok_codes":[1]}`:                  {sdk.Pass, 1, "", ""},
 		`{"run":["true"],"ok_codes":[1]}`:                   {sdk.Fail, 0, "", "true exited with code 0"},
 		`{"run":["sh","-c","echo why; exit 3"]}`:            {sdk.Fail, 3, "", "why"},
-		`{"run":["sh","-c","echo why; kill -11 $$"]}`:       {sdk.Fail, -1, "SIGSEGV", "sh was ended by SIGSEGV\nwhy"},
 		`{"run":["/no/such/program"]}`:                      {sdk.Error, 0, "", ""},
 		`{"run":["true"],"dir":"no/such/dir"}`:              {sdk.Error, 0, "", ""},
 		`{"run":["test","-e","here"],"dir":"sub"}`:          {sdk.Pass, 0, "", ""},
@@ -72,6 +71,29 @@ func TestTheExitCodeDecides(t *testing.T) {
 		if v.Ran == nil || v.Ran.ExitCode != want.code || v.Ran.Signal != want.signal || v.Ran.Duration <= 0 ||
 			!slices.Equal(v.Ran.Argv, declared.Run) {
 			t.Errorf("%s: ran = %+v", config, v.Ran)
+		}
+	}
+}
+
+// F9: who can make the program die has not made it say no, nor yes. The gate's on_error decides, and the evaluation may
+// be tried again.
+func TestF9_AProgramThatIsEndedByASignalHasNotJudged(t *testing.T) {
+	for name, config := range map[string]string{
+		"its exit code": `{"run":["sh","-c","echo why; kill -11 $$"]}`,
+		"go's report":   `{"run":["sh","-c","cat said; echo why >&2; kill -11 $$"],"report":"go-test-json"}`,
+		"JUnit's":       `{"run":["sh","-c","cp said r.xml; echo why; kill -11 $$"],"report":"junit","report_files":["r.xml"]}`,
+	} {
+		tree := t.TempDir()
+		said := goodReport
+		if name == "go's report" {
+			said = event("run", "TestA", "") + "\n" + event("pass", "TestA", "") + "\n" + event("pass", "", "") + "\n"
+		}
+		if err := os.WriteFile(filepath.Join(tree, "said"), []byte(said), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		v, _ := check(t, t.Context(), config, tree)
+		if v.Outcome != sdk.Error || v.Message != "sh was ended by SIGSEGV\nwhy" || v.Ran == nil || v.Ran.Signal != "SIGSEGV" || v.Ran.ExitCode != -1 {
+			t.Errorf("%s: verdict = %+v, ran %+v", name, v, v.Ran)
 		}
 	}
 }

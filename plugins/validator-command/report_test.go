@@ -69,6 +69,10 @@ func TestAJUnitReportDecidesBesideTheExitCode(t *testing.T) {
 		"skipped and failed":    {"", `<testsuite><testcase name="x"><skipped/><failure/></testcase></testsuite>`, 0, sdk.Fail, "x", [3]float64{1, 1, 0}},
 		"a suite fails":         {"", `<testsuite><error message="setup"/><testcase name="x"/></testsuite>`, 0, sdk.Fail, "a suite", [3]float64{1, 1, 0}},
 		"the root knows more":   {"", `<testsuite failures="2"><testcase name="x"/></testsuite>`, 0, sdk.Fail, "2 failures", [3]float64{1, 2, 0}},
+		"a suite knows more":    {"", `<testsuites><testsuite errors="1"><testcase name="x"/></testsuite><testsuite failures="1"><testcase name="y"><failure/></testcase></testsuite></testsuites>`, 0, sdk.Fail, "2 failures", [3]float64{2, 2, 0}},
+		"each is counted once":  {"", `<testsuites failures="3"><testsuite failures="2"><testsuite failures="1"><testcase name="x"><failure/></testcase></testsuite></testsuite></testsuites>`, 0, sdk.Fail, "3 failures", [3]float64{1, 3, 0}},
+		"more than can be":      {"", `<testsuite failures="99999999999999999999"><testcase name="x"/></testsuite>`, 0, sdk.Fail, "200000 failures", [3]float64{1, 200000, 0}},
+		"a line that cannot be": {"", strings.Replace(badReport, `line="7"`, `line="99999999999"`, 1), 0, sdk.Fail, "sum adds", [3]float64{2, 1, 0}},
 		"flaky ones passed":     {"", `<testsuite><testcase name="x"><flakyFailure/><rerunFailure/></testcase></testsuite>`, 0, sdk.Pass, "", [3]float64{1, 0, 0}},
 		"not run":               {`,"min_tests":0`, `<testsuite><testcase name="x" status="notrun"/></testsuite>`, 0, sdk.Pass, "", [3]float64{1, 0, 1}},
 		"missing":               {"", "", 0, sdk.Error, "no file matches out/*.xml", [3]float64{}},
@@ -241,8 +245,28 @@ func TestGoTestJSONDecidesBesideTheExitCode(t *testing.T) {
 		})
 	}
 	v := goEvents(t, 1, "", slices.Concat(ok, bad, []string{fail})...)
+	if !strings.Contains(v.Message, "c_test.go:12: want 3") || strings.Contains(v.Message, "{") {
+		t.Errorf("the message quotes %q", v.Message)
+	}
 	if len(v.Findings) != 1 || v.Findings[0].Path != "sub/c_test.go" || v.Findings[0].Line != 12 || !strings.Contains(v.Findings[0].Message, "want 3") {
 		t.Errorf("findings = %+v", v.Findings)
+	}
+}
+
+func TestAMessageQuotesWhatGoTestSaidAndNotItsJSON(t *testing.T) {
+	pass := event("pass", "", "")
+	for name, c := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"a limit that is missed": {[]string{event("run", "TestA", ""), event("pass", "TestA", ""), event("output", "", "coverage: 10%\n"), pass}, "coverage: 10%\n"},
+		"nothing but noise":      {[]string{event("run", "TestA", ""), event("pass", "TestA", ""), pass}, "noise"},
+		"what is no JSON":        {[]string{"go: no such tool", ""}, "go: no such tool\n"},
+		"a flood":                {[]string{event("output", "", strings.Repeat("x", maxLine-200)+"\n"), event("output", "", "the end\n"), pass}, "x\nthe end\n"},
+	} {
+		if v := goEvents(t, 1, "", c.lines...); v.Outcome != sdk.Fail || !strings.Contains(v.Message+"\n", c.want) || strings.Contains(v.Message, "{") || len(v.Message) > 2*maxWords {
+			t.Errorf("%s: %s with %q, want %q", name, v.Outcome, v.Message, c.want)
+		}
 	}
 }
 

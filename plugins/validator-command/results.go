@@ -17,6 +17,7 @@ const (
 	maxTests = 200_000 // of all reports together
 	maxName  = 4 << 10 // bytes of one name
 	maxSaid  = 2 << 10 // bytes that are kept of what a failed test said
+	maxWords = 8 << 10 // and of what was said at the end of all
 )
 
 // errReport is in the chain of every error of a report that is not there or not one.

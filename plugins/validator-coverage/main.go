@@ -17,9 +17,9 @@
 // It reads cover profiles of Go, Cobertura XML and LCOV. Files that stand where profiles will be are taken
 // away before the run, so that a change cannot bring its figures along. floor is for the whole,
 // changed_floor for the lines that the change added, and no_drop compares every changed file with a run over
-// the base. A program that fails fails the gate; one that was stopped, a profile that is missing, broken or
-// about nothing in the tree, and a base that cannot be measured are the outcome "error", which is never a
-// pass. The tests are part of what is judged: who can change them can make them run anything, so that this
+// the base. A program that fails fails the gate; one that was stopped or ended by a signal, a profile that is
+// missing, broken or about nothing in the tree, and a base that cannot be measured are the outcome "error",
+// which is never a pass. The tests are part of what is judged: who can change them can make them run anything, so that this
 // gate says what was run, and never that it was looked at.
 //
 // Metrics: total, changed (percent), changed_lines, uncovered_lines, files, dropped.

@@ -214,7 +214,7 @@ func TestF9_ARunThatDidNotMeasureIsNoVerdict(t *testing.T) {
 		"a link":                   {with(`["ln","-s","said","out"]`, "out"), whole, sdk.Error},
 		"no program":               {with(`["/no/such/program"]`, "out"), whole, sdk.Error},
 		"tests that fail":          {with(`["sh","-c","cp said out; exit 1"]`, "out"), whole, sdk.Fail},
-		"tests that are killed":    {with(`["sh","-c","cp said out; kill -9 $$"]`, "out"), whole, sdk.Fail},
+		"tests that are killed":    {with(`["sh","-c","cp said out; kill -9 $$"]`, "out"), whole, sdk.Error},
 		"more profiles than we do": {with(`["sh","-c","for i in $(seq 600); do cp said out$i; done"]`, "out*"), whole, sdk.Error},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -89,7 +89,7 @@ func (m measurement) ended(r tool.Result) error {
 	case r.Stopped:
 		return fmt.Errorf("%s was stopped before it was done", m.Run[0])
 	case r.Signal != "":
-		return fmt.Errorf("%s was ended by %s: %w\n%s", m.Run[0], r.Signal, errFailed, tail)
+		return fmt.Errorf("%s was ended by %s\n%s", m.Run[0], r.Signal, tail)
 	case !slices.Contains(m.OKCodes, r.ExitCode):
 		return fmt.Errorf("%s exited with code %d: %w\n%s", m.Run[0], r.ExitCode, errFailed, tail)
 	}
