@@ -1,14 +1,15 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
@@ -99,7 +100,7 @@ func (a *drive) gather(ctx context.Context) (*work.Evidence, []work.Mutation, er
 	if err != nil {
 		return evidence, nil, fmt.Errorf("seal diff: %w", err)
 	}
-	row := a.artifact("diff.patch", "diff", "text/x-diff", nil)
+	row := a.artifact("diff.patch", "diff", "text/x-diff")
 	row.Digest, row.Size, row.Truncated = digest, size, truncated || captured.PatchTruncated
 	return evidence, []work.Mutation{work.KeepArtifact{Artifact: row}}, nil
 }
@@ -125,44 +126,14 @@ func (a *drive) commits(ctx context.Context) *work.Commits {
 	return got
 }
 
-// artifact is a row of this attempt; a body makes it an inline one.
-func (a *drive) artifact(name, kind, media string, body []byte) work.Artifact {
-	row := work.Artifact{
-		AttemptID: a.at.ID, RunID: a.at.RunID, StepID: a.at.StepID, Name: name, Kind: kind, Media: media, At: a.d.now(),
-	}
-	if body != nil {
-		row.Inline, row.Size, row.Digest = body, int64(len(body)), a.d.opt.Artifacts.Digest(body)
-	}
-	return row
+// artifact is a row of this attempt.
+func (a *drive) artifact(name, kind, media string) work.Artifact {
+	return work.Artifact{AttemptID: a.at.ID, RunID: a.at.RunID, StepID: a.at.StepID, Name: name, Kind: kind, Media: media, At: a.d.now()}
 }
 
-// keep stores a body: inline when it is small, else by digest in the content store.
-func (a *drive) keep(name, kind, media string, body io.Reader, size int64) (work.Artifact, error) {
-	if size <= a.d.opt.Artifacts.Small() {
-		b, err := io.ReadAll(io.LimitReader(body, a.d.opt.Artifacts.Small()+1))
-		if err != nil {
-			return work.Artifact{}, fmt.Errorf("read %s: %w", name, err)
-		}
-		if b == nil {
-			b = []byte{}
-		}
-		return a.artifact(name, kind, media, b), nil
-	}
-	blob, err := a.d.opt.Artifacts.Create(2*size + 1) // masks are longer than what they hide
-	if err != nil {
-		return work.Artifact{}, fmt.Errorf("create %s: %w", name, err)
-	}
-	if _, err := io.Copy(blob, body); err != nil {
-		blob.Abort()
-		return work.Artifact{}, fmt.Errorf("store %s: %w", name, err)
-	}
-	digest, stored, truncated, err := blob.Seal()
-	if err != nil {
-		return work.Artifact{}, fmt.Errorf("seal %s: %w", name, err)
-	}
-	row := a.artifact(name, kind, media, nil)
-	row.Digest, row.Size, row.Truncated = digest, stored, truncated
-	return row, nil
+// keep stores a body under its row.
+func (a *drive) keep(name, kind, media string, body []byte) (work.Artifact, error) {
+	return panel.Keep(a.d.opt.Artifacts, a.artifact(name, kind, media), bytes.NewReader(body), int64(len(body)))
 }
 
 // sealStream closes the journal and keeps its files.
@@ -193,7 +164,7 @@ func (a *drive) keepFile(f StreamFile) (work.Artifact, error) {
 		return work.Artifact{}, fmt.Errorf("open %s: %w", f.Name, err)
 	}
 	defer body.Close()
-	return a.keep(f.Name, f.Kind, f.Media, body, f.Size)
+	return panel.Keep(a.d.opt.Artifacts, a.artifact(f.Name, f.Kind, f.Media), body, f.Size)
 }
 
 // jsonOf encodes plain data of this package.

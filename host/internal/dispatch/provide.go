@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"path"
@@ -67,8 +66,7 @@ func (a *drive) keepOutputs(ctx context.Context, occasion string, outputs []prov
 			name string
 			from *provision.Stream
 		}{{"stdout.log", out.Stdout}, {"stderr.log", out.Stderr}} {
-			body := s.from.Bytes()
-			row, err := a.keep(path.Join(dir, s.name), "provision", "text/plain; charset=utf-8", bytes.NewReader(body), int64(len(body)))
+			row, err := a.keep(path.Join(dir, s.name), "provision", "text/plain; charset=utf-8", s.from.Bytes())
 			if err != nil {
 				return fmt.Errorf("keep output of provision run %s: %w", out.Run, err)
 			}

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,7 +27,7 @@ func (a *drive) result(ctx context.Context, ended work.MoveAttempt, gates []work
 	if err != nil {
 		return work.Artifact{}, fmt.Errorf("encode result: %w", err)
 	}
-	return a.keep("result.json", "result", "application/json", bytes.NewReader(body), int64(len(body)))
+	return a.keep("result.json", "result", "application/json", body)
 }
 
 // resultSpec is result.json without what is in other rows of the record.

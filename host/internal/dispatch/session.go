@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,7 +36,7 @@ func (a *drive) keepSession(ctx context.Context, r sdk.Result) []work.Mutation {
 		return nil
 	}
 	body := jsonOf(session{sessionSchema, a.at.Executor, r.Session, r.State})
-	row, err := a.keep(sessionName, "session", "application/json", bytes.NewReader(body), int64(len(body)))
+	row, err := a.keep(sessionName, "session", "application/json", body)
 	if err != nil {
 		a.d.report(ctx, "keep the executor's session", err, "attempt", a.at.ID)
 		return nil

@@ -233,20 +233,7 @@ func (j *judgement) close(ctx context.Context, gates []work.GateRecord) error {
 // artifact keeps bytes: small ones in the record itself.
 func (j *judgement) artifact(name, kind, media string, body []byte) (work.Artifact, error) {
 	row := work.Artifact{AttemptID: j.attempt, RunID: j.run, StepID: j.step, Name: name, Kind: kind, Media: media, At: j.Now()}
-	if int64(len(body)) <= j.Artifacts.Small() {
-		row.Digest, row.Size, row.Inline = j.Artifacts.Digest(body), int64(len(body)), append([]byte{}, body...)
-		return row, nil
-	}
-	blob, err := j.Artifacts.Create(2 * int64(len(body))) // masks are longer than what they hide
-	if err != nil {
-		return row, err
-	}
-	if _, err := blob.Write(body); err != nil {
-		blob.Abort()
-		return row, err
-	}
-	row.Digest, row.Size, row.Truncated, err = blob.Seal()
-	return row, err
+	return panel.Keep(j.Artifacts, row, bytes.NewReader(body), int64(len(body)))
 }
 
 // untimed is the document as it is the same for every run over the same.

@@ -3,7 +3,6 @@ package panel
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/drawspan/drawspan/host/internal/work"
@@ -24,7 +23,12 @@ func (t *sitting) keepOutput(v *work.Validation, out *capture) ([]work.Mutation,
 		stream string
 		digest *string
 	}{{"stdout", &v.Stdout}, {"stderr", &v.Stderr}} {
-		row, err := t.keep(place+"/"+s.stream+".log", out.body(s.stream))
+		row := work.Artifact{
+			AttemptID: t.s.AttemptID, RunID: t.s.RunID, StepID: t.s.StepID, Name: place + "/" + s.stream + ".log", Kind: "validation",
+			Media: "text/plain; charset=utf-8", At: t.p.now(),
+		}
+		body := out.body(s.stream)
+		row, err := Keep(t.p.opt.Artifacts, row, bytes.NewReader(body), int64(len(body)))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -34,30 +38,6 @@ func (t *sitting) keepOutput(v *work.Validation, out *capture) ([]work.Mutation,
 		rows = append(rows, work.KeepArtifact{Artifact: row})
 	}
 	return rows, errors.Join(errs...)
-}
-
-// keep stores a text: inline when it is small, else by digest in the content store.
-func (t *sitting) keep(name string, body []byte) (work.Artifact, error) {
-	row := work.Artifact{
-		AttemptID: t.s.AttemptID, RunID: t.s.RunID, StepID: t.s.StepID, Name: name, Kind: "validation", Media: "text/plain; charset=utf-8", At: t.p.now(),
-	}
-	if int64(len(body)) <= t.p.opt.Artifacts.Small() {
-		row.Inline = append([]byte{}, body...)
-		row.Size, row.Digest = int64(len(body)), t.p.opt.Artifacts.Digest(body)
-		return row, nil
-	}
-	blob, err := t.p.opt.Artifacts.Create(int64(len(body)) + 1)
-	if err != nil {
-		return row, fmt.Errorf("create %s: %w", name, err)
-	}
-	if _, err := blob.Write(body); err != nil {
-		blob.Abort()
-		return row, fmt.Errorf("store %s: %w", name, err)
-	}
-	if row.Digest, row.Size, row.Truncated, err = blob.Seal(); err != nil {
-		return row, fmt.Errorf("seal %s: %w", name, err)
-	}
-	return row, nil
 }
 
 // capture keeps the first bytes of a validator's output. The SDK's stream calls it from one goroutine.
