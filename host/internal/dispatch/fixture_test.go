@@ -289,7 +289,8 @@ func (p *scriptedPlugin) Identity() work.PluginIdentity {
 		Name: p.l.Name, Kind: p.l.Kind, Version: "1", Digest: cmp.Or(p.s.digest, "sha256:00"), Protocol: "v1alpha", Program: p.s.program, Simulated: p.script.simulated,
 	}
 }
-func (p *scriptedPlugin) Level() string { return "isolated" }
+func (p *scriptedPlugin) Done() <-chan struct{} { return p.dead }
+func (p *scriptedPlugin) Level() string         { return "isolated" }
 func (p *scriptedPlugin) Enforced() json.RawMessage {
 	return json.RawMessage(`{"enforced":"isolated"}`)
 }

@@ -157,8 +157,10 @@ type Violation struct {
 	Count   int64  `json:"count"`
 }
 
-// Plugin is a started plugin process. Stop is bounded, idempotent, and answers with the proof of death.
+// Plugin is a started plugin process. Done is closed when no process of it is alive. Stop is bounded,
+// idempotent, and answers with the proof of death.
 type Plugin interface {
+	Done() <-chan struct{}
 	Identity() work.PluginIdentity
 	Level() string
 	Enforced() json.RawMessage

@@ -196,6 +196,7 @@ type plugins struct {
 	plays    map[string][]play
 	startErr error
 	launches []Launch
+	last     *plugin // that was started
 	checks   []sdk.Check
 	live     int
 	stops    int
@@ -209,7 +210,8 @@ func (p *plugins) Start(_ context.Context, l Launch) (Plugin, error) {
 	}
 	p.launches = append(p.launches, l)
 	p.live++
-	return &plugin{p: p, l: l}, nil
+	p.last = &plugin{p: p, l: l, done: make(chan struct{})}
+	return p.last, nil
 }
 
 func (p *plugins) count() (live, stops int) {
@@ -235,6 +237,19 @@ type plugin struct {
 	p    *plugins
 	l    Launch
 	once sync.Once
+	done chan struct{}
+}
+
+func (p *plugin) Done() <-chan struct{} { return p.done }
+
+// die ends the process, for whatever reason.
+func (p *plugin) die() {
+	p.once.Do(func() {
+		p.p.mu.Lock()
+		p.p.live--
+		p.p.mu.Unlock()
+		close(p.done)
+	})
 }
 
 func (p *plugin) Identity() work.PluginIdentity {
@@ -250,7 +265,10 @@ func (p *plugin) Check(ctx context.Context, c sdk.Check, output func(string, []b
 }
 
 func (p *plugin) Stop(context.Context) (work.Death, error) {
-	p.once.Do(func() { p.p.mu.Lock(); p.p.live--; p.p.stops++; p.p.mu.Unlock() })
+	p.die()
+	p.p.mu.Lock()
+	p.p.stops++
+	p.p.mu.Unlock()
 	return work.Death{Proved: true}, nil
 }
 

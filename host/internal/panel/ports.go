@@ -81,8 +81,10 @@ type Launch struct {
 	OnExceeded func(error) // called before the launch is killed for a limit
 }
 
-// Plugin is a started validator. Stop is bounded, idempotent, and answers with the proof of death.
+// Plugin is a started validator. Done is closed when no process of it is alive. Stop is bounded, idempotent,
+// and answers with the proof of death.
 type Plugin interface {
+	Done() <-chan struct{}
 	Identity() work.PluginIdentity
 	Enforced() json.RawMessage
 	Check(ctx context.Context, c sdk.Check, output func(stream string, p []byte) error) (sdk.Verdict, error)

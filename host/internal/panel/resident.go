@@ -61,6 +61,10 @@ func (r *residents) take(ctx context.Context, rule work.GateRule, launch Launch,
 			<-one.turn
 			continue
 		}
+		if one.died() {
+			r.mourn(one)
+			continue
+		}
 		one.idle.Stop()
 		one.during(stop)
 		if one.plugin == nil {
@@ -70,8 +74,40 @@ func (r *residents) take(ctx context.Context, rule work.GateRule, launch Launch,
 				return nil, err
 			}
 			one.kill = func() { r.p.bury(context.WithoutCancel(ctx), one.plugin) }
+			go r.watch(one, one.plugin.Done()) // ends with the plugin
 		}
 		return one, nil
+	}
+}
+
+// watch clears away a validator that died by itself, once nobody is at it: whose check it died under has
+// its error, and the next one starts another.
+func (r *residents) watch(one *resident, died <-chan struct{}) {
+	<-died
+	one.turn <- struct{}{}
+	if one.retired {
+		<-one.turn
+		return
+	}
+	r.mourn(one)
+}
+
+// mourn drops a validator that died by itself.
+func (r *residents) mourn(one *resident) {
+	r.p.opt.Log.Warn("validator died between checks", "plugin", one.plugin.Identity().Name)
+	r.drop(one)
+}
+
+// died reports whether the process has ended by itself. The caller has the turn.
+func (o *resident) died() bool {
+	if o.plugin == nil {
+		return false
+	}
+	select {
+	case <-o.plugin.Done():
+		return true
+	default:
+		return false
 	}
 }
 

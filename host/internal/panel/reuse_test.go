@@ -1,11 +1,8 @@
 package panel
 
 import (
-	"context"
 	"encoding/json"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/drawspan/drawspan/host/internal/gate"
 	"github.com/drawspan/drawspan/host/internal/ident"
@@ -31,7 +28,7 @@ func TestAPureResultIsUsedAgainForEqualInputsAlone(t *testing.T) {
 		t.Fatalf("%v, %d launches: %+v", stands, len(b.plugins.launches), is)
 	}
 	for what, change := range map[string]func(*Subject){
-		"tree": func(s *Subject) { s.TreeSum = "other" }, "base": func(s *Subject) { s.Base = "other" }, "head": func(s *Subject) { s.Head = "other" },
+		"tree": func(s *Subject) { s.TreeSum = "other" }, "base": func(s *Subject) { s.Base = "other" },
 		"paths": func(s *Subject) { s.Paths = []sdk.Paths{{Forbid: []string{"x"}}} }, "config": func(s *Subject) { s.Rules[0].Config = json.RawMessage(`{"max":2}`) },
 		"program": func(s *Subject) { s.Rules[0].Digest = "sha256:11" }, "sandbox": func(s *Subject) { s.Rules[0].Sandbox.Level = "guarded" },
 		"not pure": func(s *Subject) { s.Rules[0].Pure = false }, "a variable": func(s *Subject) { s.Rules[0].Sandbox.Pass = []string{"HOME"} },
@@ -119,80 +116,4 @@ func TestF10_AKeptResultThatDoesNotFitIsNotUsed(t *testing.T) {
 			t.Errorf("another %s: %v", what, stands)
 		}
 	}
-}
-
-func stays(name string) work.GateRule {
-	r := rule(name)
-	r.Resident = true
-	return r
-}
-
-func TestAResidentValidatorIsOneProcessWithoutATree(t *testing.T) {
-	b := newBench(t)
-	for range 3 {
-		b.judge(b.subject(stays("a"), stays("b")))
-	}
-	if len(b.plugins.launches) != 1 || b.plugins.live != 1 || len(b.plugins.checks) != 6 || b.plugins.launches[0].Head.Path != "" || b.plugins.checks[0].Tree != "" {
-		t.Fatalf("%d launches, %d checks: %+v", len(b.plugins.launches), len(b.plugins.checks), b.plugins.launches[0])
-	}
-	other := stays("a")
-	other.Config = json.RawMessage(`{"max":2}`)
-	b.judge(b.subject(other))
-	if len(b.plugins.launches) != 2 {
-		t.Errorf("another configuration: %d launches", len(b.plugins.launches))
-	}
-	b.panel.Release(t.Context())
-	if b.plugins.live != 0 {
-		t.Errorf("%d are left", b.plugins.live)
-	}
-	if _, stands := b.judge(b.subject(stays("a"))); stands != gate.Passed || len(b.plugins.launches) != 3 {
-		t.Errorf("after a release: %v, %d launches", stands, len(b.plugins.launches))
-	}
-}
-
-func TestF10_AResidentThatCrashesIsAnErrorOfThatCheckAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		b.plugins.plays["a"] = []play{says(sdk.Pass), crashes, says(sdk.Pass), hangs, says(sdk.Pass)}
-		for i, want := range []gate.Standing{gate.Passed, gate.Rejected, gate.Passed, gate.Rejected, gate.Passed} {
-			if _, stands := b.judge(b.subject(stays("a"))); stands != want {
-				t.Errorf("check %d: %v, want %v", i, stands, want)
-			}
-		}
-		if len(b.plugins.launches) != 3 || b.plugins.live != 1 {
-			t.Errorf("%d launches, %d live", len(b.plugins.launches), b.plugins.live)
-		}
-		b.panel.Release(t.Context())
-	})
-}
-
-func TestAResidentGoesWhenNobodyUsesIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		b.judge(b.subject(stays("a")))
-		<-time.After(residentIdle + time.Second)
-		synctest.Wait()
-		if b.plugins.live != 0 {
-			t.Errorf("%d live", b.plugins.live)
-		}
-	})
-}
-
-func TestThereAreNeverTooManyResidents(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		for i := range 3 * maxResidents {
-			r := stays("a")
-			r.Config = json.RawMessage{byte('0' + i)}
-			b.judge(b.subject(r))
-		}
-		synctest.Wait()
-		if b.plugins.live > maxResidents {
-			t.Errorf("%d live", b.plugins.live)
-		}
-		b.panel.Release(context.Background())
-		if b.plugins.live != 0 {
-			t.Errorf("%d left", b.plugins.live)
-		}
-	})
 }
