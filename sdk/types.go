@@ -32,9 +32,11 @@ type Manifest struct {
 	// shows them inside the sandbox, read-only. At most one applies to a config block.
 	Programs []Program
 	// Of a validator: what its checks are fed beside the list of changes, and what its verdict rests on.
-	Feeds    []string // of Feeds()
-	Pure     bool     // the verdict depends on the Check alone, so that the host may use it again for an equal one
-	Resident bool     // it sees no tree, and one process answers many checks, one after another
+	Feeds []string // of Feeds()
+	// Pure: the verdict depends on the Check alone, so that the host may use it again for an equal one. What
+	// tells equal changes apart is kept from it: attempt, head commit, the tree's git directory.
+	Pure     bool
+	Resident bool // it sees no tree, and one process answers many checks, one after another
 }
 
 // What a validator can be fed.
@@ -282,11 +284,11 @@ type Result struct {
 
 // Check is what the host hands to a validator.
 type Check struct {
-	AttemptID string
+	AttemptID string // "" for a pure validator
 	Gate      string
 	Tree      string // absolute path of the tree inside the sandbox: sealed, with a throw-away layer
 	Base      string // base commit
-	Head      string // commit of what is judged; "" where there is none
+	Head      string // commit of what is judged; "" where there is none, and for a pure validator
 	TreeSum   string // git tree id of what is judged
 	BaseTree  string // absolute path of the base's tree, read-only, with FeedBase
 	Patch     []byte // unified diff as git writes it, with FeedPatch; at most MaxPatch bytes

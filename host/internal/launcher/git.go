@@ -7,20 +7,22 @@ import (
 )
 
 // gitProtected reports that the tree's git directory is a shadow whose pointer, configuration and hooks
-// cannot be changed. Without a tree there is nothing to protect.
+// cannot be changed. There is nothing to protect without a tree, and where no git directory is shown and
+// nothing that is written into the tree stays.
 func (b *box) gitProtected() bool {
-	tree, pointer, held := false, false, true
+	kept, shown, pointer, held := false, false, false, true
 	for _, m := range b.spec.Mounts {
-		tree = tree || m.Tree
+		kept = kept || m.Tree && m.Mode == spec.Writable
 		if !m.Git {
 			continue
 		}
+		shown = true
 		pointer = pointer || m.Mode == spec.ReadOnly
 		if m.Mode == spec.ReadOnly {
 			held = (b.off != nil || unchangeable(m.Inside)) && held
 		}
 	}
-	if !tree {
+	if !kept && !shown {
 		return true
 	}
 	if pointer {

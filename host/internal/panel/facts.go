@@ -96,6 +96,9 @@ func (t *sitting) ask(rule work.GateRule, facts work.Facts) (question, error) {
 		AttemptID: t.s.AttemptID, Gate: rule.Name, Base: t.s.Base, Head: t.s.Head, TreeSum: t.s.TreeSum,
 		Changes: changes(shown), Paths: t.s.Paths, Config: rule.Config,
 	}}
+	if rule.Pure { // it is not told what another attempt with the same trees would be told otherwise
+		q.check.AttemptID, q.check.Head = "", ""
+	}
 	if slices.Contains(rule.Feeds, sdk.FeedFacts) {
 		fed := gate.Facts(facts)
 		q.check.Facts = &fed
@@ -126,6 +129,9 @@ func (t *sitting) feed(ctx context.Context, rule work.GateRule, q *question) err
 	}
 	if q.launch.Head, err = t.s.Trees.Head(ctx); err != nil {
 		return err
+	}
+	if rule.Pure {
+		q.launch.Head.Git = nil // its commits name the attempt
 	}
 	q.check.Tree = q.launch.Head.Path
 	return nil
@@ -174,31 +180,37 @@ func (t *sitting) base(ctx context.Context) (string, error) {
 }
 
 // inputs is the digest of all that the answer to a check rests on: what is judged, by which program under
-// which configuration in which sandbox.
+// which configuration in which sandbox. The patch and the base's tree follow from the base, the tree and
+// the changes. What the check does not name, such as the commit for a pure validator, is not part of it.
 func inputs(rule work.GateRule, c sdk.Check) (string, error) {
-	box := work.SandboxPolicy{}
-	if rule.Sandbox != nil {
-		box = *rule.Sandbox
-	}
-	box.Declared, box.Widenings = "", nil // where it is written makes no difference
-	box.Credentials = slices.Clone(box.Credentials)
-	for i := range box.Credentials {
-		box.Credentials[i].Declared = ""
-	}
 	body, err := json.Marshal(struct {
 		Version              int
 		Plugin, Digest, Gate string
 		Config               json.RawMessage
-		Box                  work.SandboxPolicy
+		Box                  *work.SandboxPolicy
 		Tree, Base, Head     string
 		Changes              []sdk.Change
 		Paths                []sdk.Paths
 		Facts                *sdk.Facts
 		Feeds                []string
 		Resident             bool
-	}{1, rule.Validator, rule.Digest, rule.Name, rule.Config, box, c.TreeSum, c.Base, c.Head, c.Changes, c.Paths, c.Facts, rule.Feeds, rule.Resident})
+	}{2, rule.Validator, rule.Digest, rule.Name, rule.Config, placeless(rule.Sandbox), c.TreeSum, c.Base, c.Head, c.Changes, c.Paths, c.Facts, rule.Feeds, rule.Resident})
 	if err != nil {
 		return "", fault.Wrap(err, fault.Internal, "what gate %q rests on cannot be encoded", rule.Name)
 	}
 	return digestOf(body), nil
+}
+
+// placeless is a sandbox without where it is written, which makes no difference.
+func placeless(box *work.SandboxPolicy) *work.SandboxPolicy {
+	if box == nil {
+		return nil
+	}
+	own := *box
+	own.Declared, own.Widenings = "", nil
+	own.Credentials = slices.Clone(own.Credentials)
+	for i := range own.Credentials {
+		own.Credentials[i].Declared = ""
+	}
+	return &own
 }

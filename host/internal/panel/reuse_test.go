@@ -31,6 +31,9 @@ func TestAPureResultIsUsedAgainForEqualInputsAlone(t *testing.T) {
 		"tree": func(s *Subject) { s.TreeSum = "other" }, "base": func(s *Subject) { s.Base = "other" },
 		"paths": func(s *Subject) { s.Paths = []sdk.Paths{{Forbid: []string{"x"}}} }, "config": func(s *Subject) { s.Rules[0].Config = json.RawMessage(`{"max":2}`) },
 		"program": func(s *Subject) { s.Rules[0].Digest = "sha256:11" }, "sandbox": func(s *Subject) { s.Rules[0].Sandbox.Level = "guarded" },
+		"toolchain": func(s *Subject) {
+			s.Rules[0].Sandbox.Toolchains = []work.Toolchain{{Name: "go", Read: []string{"/usr/lib/go"}}}
+		},
 		"not pure": func(s *Subject) { s.Rules[0].Pure = false }, "a variable": func(s *Subject) { s.Rules[0].Sandbox.Pass = []string{"HOME"} },
 		"network":   func(s *Subject) { s.Rules[0].Sandbox.Network.Mode = work.NetworkHost },
 		"provision": func(s *Subject) { s.Provisioned = true },
@@ -48,6 +51,7 @@ func TestAPureResultIsUsedAgainForEqualInputsAlone(t *testing.T) {
 func TestAResultOfWhatLiesBesideTheCommitIsNotUsedAgain(t *testing.T) {
 	for what, open := range map[string]func(s *Subject){
 		"provisioned":   func(s *Subject) { s.Provisioned = true },
+		"a toolchain":   func(s *Subject) { s.Rules[0].Sandbox.Toolchains = []work.Toolchain{{Name: "go"}} },
 		"host paths":    func(s *Subject) { s.Rules[0].Sandbox.Read = []string{"/srv/baseline"} },
 		"writable":      func(s *Subject) { s.Rules[0].Sandbox.Write = []string{"/srv/state"} },
 		"nothing shuts": func(s *Subject) { s.Rules[0].Sandbox.Level = "off" },

@@ -224,7 +224,7 @@ func (t *sitting) pure(rule work.GateRule) bool {
 		return false
 	}
 	box := rule.Sandbox
-	return box == nil || box.Level != "off" && len(box.Read)+len(box.Write)+len(box.Pass)+len(box.Credentials) == 0 &&
+	return box == nil || box.Level != "off" && len(box.Read)+len(box.Toolchains)+len(box.Write)+len(box.Pass)+len(box.Credentials) == 0 &&
 		(box.Network.Mode == "" || box.Network.Mode == work.NetworkNone)
 }
 

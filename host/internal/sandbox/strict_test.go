@@ -96,6 +96,28 @@ func TestStrictWithoutATreeHasNoGitToProtect(t *testing.T) {
 	}
 }
 
+// What judges equal trees must not tell them apart by their commits. The tree's .git points nowhere then, and
+// one that is made there is as gone afterwards as all else.
+func TestStrictOverAThrowAwayTreeNeedsNoGitDirectory(t *testing.T) {
+	f := newFixture(t)
+	r := f.repository()
+	req := r.request(sandbox.TreeOverlay)
+	req.Git = nil
+	pointer := read(t, filepath.Join(r.tree, ".git"))
+	text, end := f.script(req, `git log 2>/dev/null || echo none; rm .git && git init -q . && echo made`)
+	if end.Code != 0 || text != "none\nmade\n" {
+		t.Errorf("exit %+v: %q", end, text)
+	}
+	if now := read(t, filepath.Join(r.tree, ".git")); now != pointer {
+		t.Errorf("the pointer is now %q", now)
+	}
+	req = r.request(sandbox.TreeOverlay)
+	req.Git, req.Path = nil, "/bin/true"
+	if e := vector(t, f.launch(req)); e.Enforced != spec.LevelStrict || e.Git.Mode != "none" {
+		t.Errorf("got %+v", e)
+	}
+}
+
 func TestATreeWithoutAGitDirectoryIsNotStrict(t *testing.T) {
 	f := newFixture(t)
 	_, err := f.box.Launch(deadline(t), sandbox.Request{Policy: strict(), Tree: f.writable(), Path: "/bin/true"})
