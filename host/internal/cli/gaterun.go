@@ -125,7 +125,7 @@ type sink struct{ format, file string }
 
 // renderers make each format. Text and annotations may share standard output; the others are documents.
 var renderers = map[string]func(*report.Document) ([]byte, error){
-	"text":     func(d *report.Document) ([]byte, error) { return report.Text(d), nil },
+	"text":     func(d *report.Document) ([]byte, error) { return report.Text(d, nil), nil },
 	"github":   func(d *report.Document) ([]byte, error) { return report.GitHub(d), nil },
 	"markdown": func(d *report.Document) ([]byte, error) { return report.Markdown(d, report.CommentSize), nil },
 	"gitlab":   report.GitLab, "sarif": report.SARIF, "junit": report.JUnit, "json": report.JSON,
@@ -165,7 +165,7 @@ func (s *shell) formats(f gateFlags, ci gaterun.CI) []string {
 // deliver writes every report, and what the CI system asks for.
 func (s *shell) deliver(doc *report.Document, sinks []sink, ci gaterun.CI) error {
 	for _, k := range sinks {
-		body, err := renderers[k.format](doc)
+		body, err := s.rendered(k, doc)
 		if err != nil {
 			return err
 		}
@@ -189,6 +189,17 @@ func (s *shell) deliver(doc *report.Document, sinks []sink, ci gaterun.CI) error
 	}
 	return nil
 }
+
+// rendered is a report; a text on a terminal has its colours.
+func (s *shell) rendered(k sink, doc *report.Document) ([]byte, error) {
+	if k.format == "text" && k.file == "" {
+		return report.Text(doc, s.out.tinted), nil
+	}
+	return renderers[k.format](doc)
+}
+
+// tinted paints what is shown as its word means.
+func (l look) tinted(word, shown string) string { return l.Paint(tones[word], shown) }
 
 // replace writes a file anew beside its place and moves it there: what stands there is not followed.
 func replace(path string, body []byte) (err error) {

@@ -333,7 +333,7 @@ func (g *gateRun) locked(l *loaded, ws *work.Workspace) error {
 func (g *gateRun) judge(ctx context.Context, l *loaded, ws *work.Workspace) (*report.Document, error) {
 	record := recordPort{g.store, g.vault}
 	ask := gaterun.Ask{Range: g.at, Workspace: ws, Policy: l.policy, Only: g.ask.Only, Floor: l.cfg.CI.Floor, Sources: g.sources}
-	plugins := dispatch.Validators(g.pluginsPort())
+	plugins := gaterun.Advise(dispatch.Validators(g.pluginsPort()))
 	if g.ask.Baseline != "" {
 		data, err := g.sources.Read(g.ask.Baseline)
 		if err == nil {

@@ -2,13 +2,11 @@ package gaterun
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 
 	"github.com/drawspan/drawspan/host/internal/panel"
 	"github.com/drawspan/drawspan/host/internal/report"
-	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/sdk"
 )
@@ -71,14 +69,4 @@ func findingOf(f work.Finding) report.Finding {
 	return report.Finding{
 		Rule: f.Rule, Severity: f.Severity, Path: f.Path, Line: f.Line, EndLine: f.EndLine, Message: f.Message, Help: f.Help, Fingerprint: f.Fingerprint,
 	}
-}
-
-// levelsOf are the levels in the launcher's vector, with what was missing and accepted; nil where nothing was
-// launched.
-func levelsOf(enforced json.RawMessage) *report.Levels {
-	var vector spec.Enforced
-	if len(enforced) == 0 || json.Unmarshal(enforced, &vector) != nil || vector.Enforced == "" {
-		return nil
-	}
-	return &report.Levels{Required: vector.Required, Enforced: vector.Enforced, Missing: vector.Lacks()}
 }

@@ -240,6 +240,42 @@ func TestLimitsThatWereLetGoAreSaid(t *testing.T) {
 	}
 }
 
+func TestGatesThatRanInLessAreSaidOnceForWhatTheyLacked(t *testing.T) {
+	less := &report.Levels{Required: "strict", Enforced: "guarded", Missing: []string{"namespaces"}}
+	notes := below([]report.Gate{
+		{Name: "a", Sandbox: less}, {Name: "b", Sandbox: &report.Levels{Required: "strict", Enforced: "strict"}}, {Name: "c"}, {Name: "d", Sandbox: less},
+		{Name: "e", Sandbox: &report.Levels{Required: "strict", Enforced: "strict", Missing: []string{"limits.memory"}}},
+	})
+	want := []string{"gates a, d ran at level guarded instead of strict, without: namespaces", "gate e ran without limits.memory, which is asked for"}
+	if len(notes) != len(want) || notes[0].Text != want[0] || notes[1].Text != want[1] || notes[0].Level != "warning" {
+		t.Errorf("%+v", notes)
+	}
+}
+
+func TestARefusalNamesTheFloorWhereThatCouldHelp(t *testing.T) {
+	refused := fault.New(fault.SandboxUnavailable, "no namespaces").Fix("allow them")
+	for _, row := range []struct {
+		policy *work.SandboxPolicy
+		err    error
+		hint   string
+	}{
+		{&work.SandboxPolicy{Level: "strict"}, refused, `allow them, or accept less: ci { floor = "guarded" }`},
+		{&work.SandboxPolicy{Level: "strict", OnShortfall: "degrade", Floor: "isolated"}, refused, `allow them, or accept less: ci { floor = "guarded" }`},
+		{&work.SandboxPolicy{Level: "strict", OnShortfall: "degrade", Floor: "guarded"}, refused, "allow them"},
+		{&work.SandboxPolicy{Level: "strict"}, fault.New(fault.PluginStart, "it ended").Fix("look"), "look"},
+	} {
+		_, err := Advise(never{err: row.err}).Start(t.Context(), panel.Launch{Policy: row.policy})
+		if f := fault.From(err); f.Hint != row.hint || !errors.Is(err, row.err) || refused.Hint != "allow them" {
+			t.Errorf("%+v: %q, %v", row.policy, f.Hint, err)
+		}
+	}
+}
+
+// never is a host of validators that starts none.
+type never struct{ err error }
+
+func (n never) Start(context.Context, panel.Launch) (panel.Plugin, error) { return nil, n.err }
+
 func TestNoGatesAreNoPassAndOnlyTakesWhatIsNeeded(t *testing.T) {
 	ws := &work.Workspace{Name: "w", Gates: []work.GateRule{{Name: "a"}, {Name: "b", Needs: []string{"a"}}, {Name: "c", After: []string{"b"}}, {Name: "o", Optional: true}, {Name: "z"}}}
 	rules, omitted, err := choose(ws, nil, []string{"c"}, work.DiffFacts{})

@@ -287,6 +287,7 @@ func (j *judgement) document(ctx context.Context) ([]work.GateRecord, error) {
 		}
 		d.Gates = append(d.Gates, j.gate(rule, g, validations))
 	}
+	d.Notes = append(d.Notes, below(d.Gates)...)
 	j.compared()
 	d.Verdict, d.Reason = verdict(d.Gates, records)
 	return records, nil
@@ -327,13 +328,6 @@ func (j *judgement) gate(rule work.GateRule, g work.GateRecord, all []work.Valid
 	out.Findings = report.Settle(g.Name, out.Findings)
 	if b := j.ask.Baseline; b != nil {
 		out.Known = b.Mark(g.Name, out.Findings)
-	}
-	if l := out.Sandbox; l != nil && (l.Enforced != l.Required || len(l.Missing) > 0) {
-		text := fmt.Sprintf("gate %s ran at level %s, its sandbox asks for %s", g.Name, l.Enforced, l.Required)
-		if len(l.Missing) > 0 {
-			text += "; it ran without: " + strings.Join(l.Missing, ", ")
-		}
-		j.doc.Notes = append(j.doc.Notes, report.Note{Code: "below-its-level", Level: "warning", Text: text})
 	}
 	j.doc.Timing.Gates = append(j.doc.Timing.Gates, timing)
 	return out

@@ -6,7 +6,6 @@ import (
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/panel"
-	"github.com/drawspan/drawspan/host/internal/sandbox/spec"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
 
@@ -103,20 +102,4 @@ func strictest(ws *work.Workspace, executors map[string]*work.ExecutorDecl) *wor
 		}
 	}
 	return box
-}
-
-// Floored lets a rule's sandbox fall to the floor where it asks for more than that.
-func Floored(rules []work.GateRule, floor string) []work.GateRule {
-	out := slices.Clone(rules)
-	for i, r := range out {
-		if r.Sandbox == nil || floor == "" || spec.AtLeast(floor, r.Sandbox.Level) {
-			continue
-		}
-		box := *r.Sandbox
-		if box.OnShortfall != "degrade" || !spec.AtLeast(floor, box.Floor) {
-			box.OnShortfall, box.Floor = "degrade", floor
-		}
-		out[i].Sandbox = &box
-	}
-	return out
 }

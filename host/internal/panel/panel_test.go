@@ -256,6 +256,15 @@ func TestAnAnswerAfterALimitIsNoAnswer(t *testing.T) {
 	}
 }
 
+func TestWhatCouldNotBeEvaluatedSaysWhatToDo(t *testing.T) {
+	b := newBench(t)
+	b.plugins.startErr = fault.New(fault.SandboxUnavailable, "no namespaces").Fix("run: allow them")
+	gates, stands := b.judge(b.subject(rule("g")))
+	if stands != gate.Rejected || gates["g"].Reason != "not evaluated: no namespaces; run: allow them" {
+		t.Errorf("%v, %s", stands, gates["g"].Reason)
+	}
+}
+
 func TestACancelLeavesWhatWasNotEvaluatedPending(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())

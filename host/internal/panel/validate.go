@@ -49,12 +49,13 @@ func (t *sitting) try(ctx context.Context, rule work.GateRule, facts work.Facts)
 	v := t.validation(rule, work.PluginIdentity{Name: rule.Validator, Kind: "validator", Digest: rule.Digest})
 	out := &capture{limit: maxOutput}
 	if err := t.settle(ctx, rule, facts, &v, out); err != nil {
-		v.Result, v.Message, v.Findings, v.Metrics = work.ResultError, fault.From(err).Message, nil, nil
+		why := fault.From(err)
 		if cause := context.Cause(ctx); cause != nil {
-			v.Message = fault.From(cause).Message
+			why = fault.From(cause)
 		}
+		v.Result, v.Message, v.Findings, v.Metrics = work.ResultError, told(why), nil, nil
 		level := hclog.Warn
-		if fault.From(err).Code == fault.Internal {
+		if why.Code == fault.Internal {
 			level = hclog.Error // the row does not say what it was
 		}
 		t.p.opt.Log.Log(level, "gate could not be evaluated", "attempt", t.s.AttemptID, "gate", rule.Name, "error", err)
@@ -70,6 +71,14 @@ func (t *sitting) try(ctx context.Context, rule work.GateRule, facts work.Facts)
 	}
 	t.remember(rule, v)
 	return v, rows
+}
+
+// told is a failure as a row has it: what happened, and what to do about it.
+func told(f *fault.Fault) string {
+	if f.Hint == "" {
+		return f.Message
+	}
+	return f.Message + "; " + f.Hint
 }
 
 // settle fills a validation: with a result that is known already, or by asking.

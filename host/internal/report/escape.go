@@ -72,6 +72,29 @@ func spoken(s string, most int) string {
 	return s
 }
 
+// maxLines is how many lines of one text from outside are shown.
+const maxLines = 20
+
+// linesOf are the lines of a text from outside that say something; what is beyond the last is counted.
+func linesOf(s string) []string {
+	var out []string
+	rest := 0
+	for l := range strings.SplitSeq(s, "\n") {
+		if l = strings.TrimRight(l, " \t\r"); l == "" {
+			continue
+		}
+		if len(out) == maxLines {
+			rest++
+			continue
+		}
+		out = append(out, l)
+	}
+	if rest > 0 {
+		out = append(out, fmt.Sprintf("... and %s more", counted(rest, "line")))
+	}
+	return out
+}
+
 // span is text from outside as a Markdown code span, in which nothing means anything: no link, no mention,
 // no HTML.
 func span(s string, most int) string {

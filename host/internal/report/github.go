@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -29,7 +30,7 @@ func GitHub(d *Document) []byte {
 			if w < 2 {
 				level = 0
 			}
-			add(level, properties{title: fmt.Sprintf("gate %s: %s", g.Name, g.Verdict)}, fmt.Sprintf("%s [%s]", gateLine(g), levelOf(g)))
+			add(level, properties{title: fmt.Sprintf("gate %s: %s", g.Name, g.Verdict)}, strings.TrimSpace(cmp.Or(said(g), word(g.Verdict))+" "+leveled(g)))
 		}
 	}
 	for _, p := range allNew(d) {
@@ -90,13 +91,4 @@ func Outputs(d *Document) []byte {
 	errors, warnings, notes, known := Count(d)
 	return fmt.Appendf(nil, "verdict=%s\nerrors=%d\nwarnings=%d\nnotes=%d\nknown=%d\nedits_its_judge=%t\n",
 		word(d.Verdict), errors, warnings, notes, known, len(d.Rules.Edited) > 0)
-}
-
-// word is a verdict, or nothing that could be anything else.
-func word(s string) string {
-	switch s {
-	case pass, fail, hold:
-		return s
-	}
-	return errored
 }

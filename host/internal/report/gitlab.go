@@ -1,6 +1,10 @@
 package report
 
-import "fmt"
+import (
+	"path"
+	"strconv"
+	"strings"
+)
 
 // maxIssues is how many issues a code quality report holds: what a merge request still shows.
 const maxIssues = 5000
@@ -27,8 +31,8 @@ func at(path string, line int) location {
 	return l
 }
 
-// GitLab is a code quality report: new findings, the worst first. Gates that did not pass and found nothing
-// in a file are issues of the file that declares them.
+// GitLab is a code quality report: new findings, the worst first. Gates that did not pass are issues of the line
+// that declares them.
 func GitLab(d *Document) ([]byte, error) {
 	issues := append(noteIssues(d), verdictIssues(d)...)
 	all := allNew(d)
@@ -63,24 +67,42 @@ func verdictIssues(d *Document) []issue {
 		case w == 2:
 			level = "minor"
 		}
-		issues = append(issues, issue{line(fmt.Sprintf("gate %s: %s: %s [%s]", g.Name, g.Verdict, gateLine(g), levelOf(g)), maxMessage),
-			"drawspan/" + line(g.Name, 100), fingerprint(g.Name, Finding{Rule: "verdict"}), level, at(rulesFile(d), 0)})
+		file, number := declaredAt(g)
+		issues = append(issues, issue{line(strings.TrimSpace(sentence(g)+" "+leveled(g)), maxMessage),
+			"drawspan/" + line(g.Name, 100), fingerprint(g.Name, Finding{Rule: "verdict"}), level, at(pathOr(d, file), number)})
 	}
 	return issues
 }
 
 // pathOr is a path, or else the rules' file.
-func pathOr(d *Document, path string) string {
-	if path == "" {
+func pathOr(d *Document, name string) string {
+	if name == "" {
 		return rulesFile(d)
 	}
-	return line(path, maxPath)
+	return line(name, maxPath)
 }
 
-// rulesFile is the first file of the rules: where an issue without a place is shown.
+// rulesFile is where an issue without a place is shown: the first file of the rules that lies in the repository. A
+// file of the runner's own is none of its paths, and goes by its name alone.
 func rulesFile(d *Document) string {
-	if len(d.Rules.Files) > 0 {
-		return line(d.Rules.Files[0].Path, maxPath)
+	name := "drawspan.hcl"
+	for i, f := range d.Rules.Files {
+		if !path.IsAbs(f.Path) {
+			return line(f.Path, maxPath)
+		}
+		if i == 0 {
+			name = path.Base(f.Path)
+		}
 	}
-	return "drawspan.hcl"
+	return line(name, maxPath)
+}
+
+// declaredAt is the file and line that declare a gate, as a path of the repository; "" where they are the runner's own.
+func declaredAt(g Gate) (file string, at int) {
+	file, number, _ := strings.Cut(g.Declared, ":")
+	at, err := strconv.Atoi(number)
+	if err != nil || at < 1 || path.IsAbs(file) {
+		return "", 0
+	}
+	return file, at
 }

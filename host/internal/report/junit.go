@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"strings"
@@ -52,12 +53,13 @@ func JUnit(d *Document) ([]byte, error) {
 	s := junitSuite{Name: "drawspan gates of " + line(d.Workspace, 100), Time: seconds(d.Timing.Millis), Tests: len(d.Gates)}
 	for _, g := range d.Gates {
 		c := junitCase{Class: "drawspan." + line(d.Workspace, 100), Name: line(g.Name, 100), File: line(g.Declared, maxPath), Time: seconds(took[g.Name])}
-		why := &junitWhy{Type: word(g.Verdict), Message: line(gateLine(g), maxReason), Text: listing(g)}
+		stands := cmp.Or(said(g), word(g.Verdict))
+		why := &junitWhy{Type: word(g.Verdict), Message: line(stands, maxReason), Text: further(stands) + listing(g)}
 		switch {
 		case g.Verdict == pass && (g.Result == "" || g.Result == "skip"):
-			c.Skipped = &junitWhy{Type: "does not apply", Message: why.Message}
+			c.Skipped = &junitWhy{Type: saying[skipped], Message: why.Message}
 		case g.Verdict == pass || !g.Required:
-			c.Out = fmt.Sprintf("%s: %s [%s]\n%s", word(g.Verdict), why.Message, levelOf(g), why.Text)
+			c.Out = strings.TrimSpace(line(sentence(g), maxReason)+" "+leveled(g)) + "\n" + why.Text
 		case g.Result == errored:
 			c.Error = why
 			s.Errors++
@@ -76,6 +78,19 @@ func JUnit(d *Document) ([]byte, error) {
 		return nil, fmt.Errorf("encode JUnit report: %w", err)
 	}
 	return append([]byte(xml.Header), append(body, '\n')...), nil
+}
+
+// further are the lines of a text that has more than one: as an attribute they run together.
+func further(s string) string {
+	lines := linesOf(s)
+	if len(lines) < 2 {
+		return ""
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(line(l, maxReason) + "\n")
+	}
+	return b.String()
 }
 
 // maxListing is how many findings a test case lists.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -11,7 +12,9 @@ const (
 	CommentSize = 60 * 1000 // of a comment: GitHub takes 65,536 characters
 )
 
-var signs = map[string]string{pass: ":white_check_mark:", fail: ":x:", hold: ":raised_hand:"}
+var signs = map[string]string{
+	pass: ":white_check_mark:", warned: ":warning:", skipped: ":heavy_minus_sign:", fail: ":x:", hold: ":raised_hand:", errored: ":x:",
+}
 
 // Markdown is for a step's summary or a comment: verdicts, findings, numbers and digests in at most size
 // bytes. Text from outside stands in code spans only.
@@ -21,17 +24,17 @@ func Markdown(d *Document, size int) []byte {
 	b.WriteString(opening(d))
 	b.WriteString("| | Gate | Verdict | Level | Findings |\n| --- | --- | --- | --- | --- |\n")
 	for _, g := range gates {
-		verdict := word(g.Verdict)
+		verdict := cmp.Or(saying[standing(g)], standing(g))
 		if !g.Required {
 			verdict += " (advisory)"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", signs[g.Verdict], cell(g.Name), verdict, cell(levelOf(g)), fresh(g))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", signs[standing(g)], cell(g.Name), verdict, cell(levelOf(g)), fresh(g))
 	}
 	b.WriteString("\n")
 	end := "\n" + closing(d)
 	room := size - len(end) - 200 // for the line that counts the rest
 	if b.Len() > room {           // more gates than fit: what is left says how it stands
-		return fmt.Appendf(nil, "### %s Gates: %s\n\n%s\n", signs[d.Verdict], word(d.Verdict), total(d))
+		return fmt.Appendf(nil, "### %s Gates: %s\n\n%s; %s\n", signs[word(d.Verdict)], word(d.Verdict), tally(d), total(d))
 	}
 	left := 0
 	for _, block := range sections(gates) {
@@ -50,9 +53,9 @@ func Markdown(d *Document, size int) []byte {
 // opening is what comes before the table.
 func opening(d *Document) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "### %s Gates: %s\n\n", signs[d.Verdict], word(d.Verdict))
-	if d.Reason != "" {
-		fmt.Fprintf(&b, "%s\n\n", span(d.Reason, maxReason))
+	fmt.Fprintf(&b, "### %s Gates: %s\n\n", signs[word(d.Verdict)], word(d.Verdict))
+	if how := tally(d); how != "" {
+		fmt.Fprintf(&b, "%s.\n\n", how)
 	}
 	fmt.Fprintf(&b, "Workspace %s, %s. Rules: %s.\n\n", span(d.Workspace, 100), subject(d, span), rules(d, span))
 	for _, n := range d.Notes {
@@ -71,7 +74,7 @@ func sections(gates []Gate) []string {
 		if weight(g) == 4 {
 			continue
 		}
-		out = append(out, fmt.Sprintf("- **%s** %s: %s\n", word(g.Verdict), span(g.Name, 64), span(gateLine(g), maxReason)))
+		out = append(out, explained(g)...)
 		for _, f := range g.Findings {
 			if f.Known {
 				continue
@@ -86,6 +89,20 @@ func sections(gates []Gate) []string {
 			}
 			out = append(out, fmt.Sprintf("  - %s%s: %s%s\n", severity(f.Severity), where, span(f.Message, maxMessage), rule))
 		}
+	}
+	return out
+}
+
+// explained says how a gate stands and why, each further line of the reason below it.
+func explained(g Gate) []string {
+	head := fmt.Sprintf("- **%s** %s", standing(g), span(g.Name, 64))
+	why := linesOf(said(g))
+	if len(why) == 0 || repeated(g, said(g)) {
+		return []string{head + "\n"}
+	}
+	out := []string{head + ": " + span(why[0], maxReason) + "\n"}
+	for _, l := range why[1:] {
+		out = append(out, "  - "+span(l, maxReason)+"\n")
 	}
 	return out
 }

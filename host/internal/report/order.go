@@ -18,6 +18,8 @@ const (
 	errored = "error"
 	warning = "warning"
 	noted   = "note"
+	warned  = "warn"
+	skipped = "skip"
 )
 
 // Settle gives every finding of a gate a fingerprint of its own and sorts them, the worst first. It is done
@@ -92,7 +94,7 @@ func weight(g Gate) int {
 		return 1
 	case g.Verdict == fail:
 		return 2
-	case fresh(g) > 0:
+	case fresh(g) > 0 || g.Result == warned:
 		return 3
 	}
 	return 4
@@ -159,36 +161,10 @@ func Count(d *Document) (errors, warnings, notes, known int) {
 	return errors, warnings, notes, known
 }
 
-// gateLine says in one sentence how a gate stands.
-func gateLine(g Gate) string {
-	s := g.Reason
-	if s == "" {
-		s = g.Verdict
-	}
-	return s
-}
-
 // place is "path:line" of a finding, "" for none.
 func place(f Finding) string {
 	if f.Path != "" && f.Line > 0 {
 		return fmt.Sprintf("%s:%d", f.Path, f.Line)
 	}
 	return f.Path
-}
-
-// levelOf says what a gate's program ran in: "strict", "strict without limits.memory" or "guarded instead of
-// strict", which says of the limits in its note.
-func levelOf(g Gate) string {
-	l := g.Sandbox
-	if l == nil || l.Enforced == "" {
-		return "-"
-	}
-	s := l.Enforced
-	switch {
-	case l.Enforced != l.Required:
-		s += " instead of " + l.Required
-	case len(l.Missing) > 0:
-		s += " without " + strings.Join(l.Missing, ", ")
-	}
-	return spoken(s, 200)
 }

@@ -42,7 +42,7 @@ func hostile() *Document {
 // all are every format of a document, by name.
 func all(t testing.TB, d *Document) map[string][]byte {
 	t.Helper()
-	out := map[string][]byte{"text": Text(d), "github": GitHub(d), "outputs": Outputs(d), "summary": Markdown(d, SummarySize), "comment": Markdown(d, CommentSize)}
+	out := map[string][]byte{"text": Text(d, nil), "github": GitHub(d), "outputs": Outputs(d), "summary": Markdown(d, SummarySize), "comment": Markdown(d, CommentSize)}
 	for name, make := range map[string]func(*Document) ([]byte, error){"json": JSON, "gitlab": GitLab, "sarif": SARIF, "junit": JUnit} {
 		body, err := make(d)
 		if err != nil {
@@ -70,7 +70,7 @@ var heard = regexp.MustCompile(`(?m)##\[|##vso\[|^(---|\+\+\+|~~~)|^\s*::`)
 
 func TestALogHoldsNoCommandsButOurOwn(t *testing.T) {
 	d := hostile()
-	if got := heard.FindAllString(string(Text(d)), -1); got != nil {
+	if got := heard.FindAllString(string(Text(d, nil)), -1); got != nil {
 		t.Errorf("text: %q", got)
 	}
 	own := regexp.MustCompile(`^::(error|warning|notice) ([a-zA-Z]+=[^,:]*)(,[a-zA-Z]+=[^,:]*)*::`)
@@ -262,11 +262,87 @@ func FuzzFormats(f *testing.F) {
 
 func TestTheRecordsDigestStandsInTheLog(t *testing.T) {
 	d := hostile()
-	if strings.Contains(string(Text(d)), "\nrecord: ") {
+	if strings.Contains(string(Text(d, nil)), "\nrecord: ") {
 		t.Error("a record that nobody asked for is named")
 	}
 	d.Timing.Record = "sha256:0123"
-	if !strings.HasSuffix(string(Text(d)), "\nrecord: sha256:0123\n") {
-		t.Errorf("%s", Text(d))
+	if !strings.HasSuffix(string(Text(d, nil)), "\nrecord: sha256:0123\n") {
+		t.Errorf("%s", Text(d, nil))
+	}
+}
+
+// mixed is a run with every way in which a gate can stand.
+func mixed() *Document {
+	strict := &Levels{Required: "strict", Enforced: "strict"}
+	one := Settle("paths", []Finding{{Rule: "paths/forbid", Severity: errored, Path: "secret/x", Message: "must not be changed"}})
+	return &Document{Schema: Schema, Verdict: fail, Reason: `gate "tests": fail: --- FAIL`, Workspace: "w", Notes: []Note{{Code: "x", Level: warning, Text: "something"}},
+		Subject: Subject{BaseRef: "main", HeadRef: "work", Asked: strings.Repeat("a", 40), Base: strings.Repeat("a", 40), Head: strings.Repeat("b", 40), Files: 1, Insertions: 2},
+		Rules:   Rules{From: FromRunner, Files: []File{{Path: "/etc/ci/own.hcl"}}},
+		Gates: []Gate{
+			{Name: "good", Verdict: pass, Result: pass, Reason: "pass", Required: true, Sandbox: strict, Declared: "/etc/ci/own.hcl:3"},
+			{Name: "deps", Verdict: pass, Result: "skip", Reason: "does not apply: no manifest has changed", Required: true, Sandbox: strict},
+			{Name: "when", Verdict: pass, Reason: "does not apply: touches(diff, \"x\") is false", Required: true},
+			{Name: "diff", Verdict: pass, Result: "warn", Reason: "warn: look at it", Required: true, Sandbox: strict},
+			{Name: "tests", Verdict: fail, Result: fail, Reason: "fail: --- FAIL\n    x_test.go:3: boom\n\nFAIL", Required: true, Sandbox: strict, Declared: "gates.hcl:7"},
+			{Name: "paths", Verdict: fail, Result: fail, Reason: "fail: \"secret/x\": must not be changed", Required: true, Sandbox: strict, Findings: one},
+			{Name: "broken", Verdict: fail, Result: errored, Reason: "not evaluated: it ended", Required: true, Sandbox: strict},
+			{Name: "style", Verdict: fail, Result: fail, Reason: "fail: fail: twice", Sandbox: strict},
+			{Name: "person", Verdict: hold, Reason: "May this in?", Required: true},
+		},
+	}
+}
+
+func TestALogSaysOnceHowEachGateStandsAndWhatToDo(t *testing.T) {
+	want := `gate run: fail: 3 failed, 1 waits for a person, 1 advisory failed, 1 passed with a warning, 1 passed, 2 do not apply
+  workspace w, main (aaaaaaaaaaaa) .. work (bbbbbbbbbbbb): 1 file changed, +2 -0
+  rules     the runner's own: /etc/ci/own.hcl
+! something
+FAIL tests   --- FAIL  [strict]
+     |     x_test.go:3: boom
+     | FAIL
+FAIL paths   1 finding  [strict]
+     error secret/x: must not be changed [paths/forbid]
+FAIL broken  not evaluated: it ended  [strict]
+HOLD person  May this in?
+FAIL style   fail: twice  [strict]  (advisory)
+WARN diff    look at it  [strict]
+PASS good    [strict]
+SKIP deps    no manifest has changed  [strict]
+SKIP when    touches(diff, "x") is false
+findings: 1 error, 0 warnings, 0 notes
+next: one gate alone, with the flags of this run: drawspan gate run --base aaaaaaaaaaaa --head bbbbbbbbbbbb --only tests
+`
+	if got := string(Text(mixed(), nil)); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	painted := string(Text(mixed(), func(word, shown string) string { return "<" + word + ">" + shown + "</>" }))
+	if got := strings.NewReplacer("</>", "", "<fail>", "", "<hold>", "", "<warn>", "", "<pass>", "", "<skip>", "").Replace(painted); got != want {
+		t.Errorf("colours change more than the colour:\n%s", painted)
+	}
+	held := mixed()
+	held.Verdict, held.Gates = hold, held.Gates[8:]
+	if got := string(Text(held, nil)); !strings.Contains(got, "\nnext: have somebody who may decide look at the change; in CI nobody is asked\n") {
+		t.Errorf("a hold is told as\n%s", got)
+	}
+}
+
+func TestNoFormatSaysAVerdictTwice(t *testing.T) {
+	for name, body := range all(t, mixed()) {
+		if twice := regexp.MustCompile(`fail: fail: [^t]|pass: pass|warn: warn|fail\*\*[^\n]*: .fail: [^t]`).FindString(string(body)); name != "json" && twice != "" {
+			t.Errorf("%s says %q", name, twice)
+		}
+	}
+}
+
+func TestWhatTheRunnerReadIsNoPathOfTheRepository(t *testing.T) {
+	out := all(t, mixed())
+	for _, name := range []string{"sarif", "gitlab", "github"} {
+		if strings.Contains(string(out[name]), "etc/ci") {
+			t.Errorf("%s: %s", name, out[name])
+		}
+	}
+	var issues []issue
+	if err := json.Unmarshal(out["gitlab"], &issues); err != nil || issues[1].Location.Path != "gates.hcl" || issues[1].Location.Lines.Begin != 7 || issues[0].Location.Path != "own.hcl" {
+		t.Errorf("%v %+v", err, issues)
 	}
 }

@@ -146,13 +146,13 @@ func runOf(d *Document, g Gate) sarifRun {
 		Tool:        sarifTool{sarifDriver{Name: "drawspan " + line(g.Name, 64), URI: "https://github.com/drawspan/drawspan", Rules: []sarifID{}}},
 		Automation:  sarifID{"drawspan/" + line(d.Workspace, 100) + "/" + line(g.Name, 64) + "/"},
 		Invocations: []sarifInvocation{{OK: g.Result != errored}}, Columns: "utf16CodeUnits", Results: []sarifResult{},
-		Properties: map[string]any{"gate": line(g.Name, 64), "verdict": g.Verdict, "required": g.Required, "reason": line(gateLine(g), maxReason), "level": levelOf(g)},
+		Properties: map[string]any{"gate": line(g.Name, 64), "verdict": g.Verdict, "required": g.Required, "reason": line(said(g), maxReason), "level": levelOf(g)},
 	}
 	if g.Plugin != nil {
 		run.Tool.Driver.Version = line(g.Plugin.Version, 64)
 	}
 	if g.Result == errored {
-		run.notify(errored, line(gateLine(g), maxReason))
+		run.notify(errored, line(sentence(g), maxReason))
 	}
 	return run
 }
@@ -174,8 +174,9 @@ func (r *sarifRun) rule(id string) {
 func resultsOf(d *Document, g Gate) []sarifResult {
 	var out []sarifResult
 	if weight(g) <= 2 {
+		file, at := declaredAt(g)
 		out = append(out, resultOf(d, "drawspan/verdict", placed{gate: g, Finding: Finding{
-			Severity: errored, Message: "gate " + g.Name + ": " + g.Verdict + ": " + gateLine(g), Fingerprint: fingerprint(g.Name, Finding{Rule: "verdict"})}}))
+			Severity: errored, Path: file, Line: at, Message: sentence(g), Fingerprint: fingerprint(g.Name, Finding{Rule: "verdict"})}}))
 	}
 	for _, f := range g.Findings {
 		out = append(out, resultOf(d, line(f.Rule, 200), placed{f, g}))

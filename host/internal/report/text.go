@@ -8,15 +8,18 @@ import (
 // maxListed is how many findings of one gate a text lists.
 const maxListed = 20
 
-// Text is for people and logs. No line begins with text from outside.
-func Text(d *Document) []byte {
-	var b strings.Builder
-	fmt.Fprintf(&b, "gate run: %s", word(d.Verdict))
-	if d.Reason != "" {
-		fmt.Fprintf(&b, ": %s", spoken(d.Reason, maxReason))
+// Text is for people and logs. No line begins with text from outside. paint colours the word that a gate stands
+// with; nil leaves it as it is.
+func Text(d *Document, paint func(word, shown string) string) []byte {
+	if paint == nil {
+		paint = func(_, shown string) string { return shown }
 	}
-	b.WriteString("\n")
-	fmt.Fprintf(&b, "  workspace %s, %s\n", spoken(d.Workspace, maxPath), subject(d, spoken))
+	var b strings.Builder
+	fmt.Fprintf(&b, "gate run: %s", paint(word(d.Verdict), word(d.Verdict)))
+	if how := tally(d); how != "" {
+		fmt.Fprintf(&b, ": %s", how)
+	}
+	fmt.Fprintf(&b, "\n  workspace %s, %s\n", spoken(d.Workspace, maxPath), subject(d, spoken))
 	fmt.Fprintf(&b, "  rules     %s\n", rules(d, spoken))
 	for _, n := range d.Notes {
 		fmt.Fprintf(&b, "! %s\n", spoken(n.Text, maxMessage))
@@ -26,22 +29,53 @@ func Text(d *Document) []byte {
 		width = max(width, min(len(g.Name), 32))
 	}
 	for _, g := range worstFirst(d) {
-		b.WriteString(gateText(g, width))
+		label := standing(g)
+		b.WriteString(paint(label, fmt.Sprintf("%-4s", strings.ToUpper(label))) + gateText(g, width))
 	}
 	fmt.Fprintf(&b, "%s\n", total(d))
+	if todo := next(d); todo != "" {
+		fmt.Fprintf(&b, "next: %s\n", todo)
+	}
 	if d.Timing.Record != "" {
 		fmt.Fprintf(&b, "record: %s\n", spoken(d.Timing.Record, maxPath))
 	}
 	return []byte(b.String())
 }
 
-func gateText(g Gate, width int) string {
-	var b strings.Builder
-	advisory := ""
-	if !g.Required {
-		advisory = " (advisory)"
+// next is what whoever reads this does about it; "" where there is nothing to do.
+func next(d *Document) string {
+	worst := worstFirst(d)
+	if d.Verdict == pass || len(worst) == 0 {
+		return ""
 	}
-	fmt.Fprintf(&b, "%-4s %-*s  %s  [%s]%s\n", strings.ToUpper(word(g.Verdict)), width, spoken(g.Name, 64), spoken(gateLine(g), maxReason), levelOf(g), advisory)
+	if d.Verdict == hold {
+		return "have somebody who may decide look at the change; in CI nobody is asked"
+	}
+	return fmt.Sprintf("one gate alone, with the flags of this run: drawspan gate run --base %s --head %s --only %s",
+		short(d.Subject.Asked), short(d.Subject.Head), spoken(worst[0].Name, 64))
+}
+
+// gateText is a gate behind its word: why it stands so, and what it found.
+func gateText(g Gate, width int) string {
+	why := linesOf(said(g))
+	if repeated(g, said(g)) {
+		why = []string{counted(fresh(g), "finding")}
+	}
+	parts := []string{fmt.Sprintf(" %-*s", width, spoken(g.Name, 64))}
+	if len(why) > 0 {
+		parts = append(parts, spoken(why[0], maxReason))
+	}
+	if level := leveled(g); level != "" {
+		parts = append(parts, level)
+	}
+	if !g.Required {
+		parts = append(parts, "(advisory)")
+	}
+	var b strings.Builder
+	b.WriteString(strings.TrimRight(strings.Join(parts, "  "), " ") + "\n")
+	for _, more := range why[min(1, len(why)):] {
+		fmt.Fprintf(&b, "     | %s\n", spoken(more, maxReason))
+	}
 	listed := 0
 	for _, f := range g.Findings {
 		if f.Known {
@@ -94,9 +128,10 @@ func rules(d *Document, show func(string, int) string) string {
 	return s
 }
 
+// total counts what was found.
 func total(d *Document) string {
 	errors, warnings, notes, known := Count(d)
-	s := fmt.Sprintf("%s, %s, %s, %s", counted(len(d.Gates), "gate"), counted(errors, "error"), counted(warnings, "warning"), counted(notes, "note"))
+	s := fmt.Sprintf("findings: %s, %s, %s", counted(errors, "error"), counted(warnings, "warning"), counted(notes, "note"))
 	if d.Baseline != nil {
 		s += fmt.Sprintf(", %d of the baseline", known)
 	}

@@ -35,8 +35,12 @@ func (s *Sandbox) judge(pl *plan, rep *spec.Report) (spec.Enforced, error) {
 		e.Floor = pl.policy.Floor
 		return e, nil
 	}
+	required := pl.policy.Level
+	if pl.policy.OnShortfall == "degrade" {
+		required += ", or at least " + pl.policy.Floor
+	}
 	return e, unavailable("the sandbox %q requires %s; this machine and version give %s, without: %s",
-		pl.policy.Name, pl.policy.Level, enforced, strings.Join(missing, ", ")).
+		pl.policy.Name, required, enforced, strings.Join(missing, ", ")).
 		At(pl.policy.Declared).Fix("%s", levelRemedy(pl.policy.Level, rep.Features))
 }
 

@@ -159,5 +159,9 @@ func namespacesRefused(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN) {
 		return fmt.Errorf("start the sandbox launcher: %w", err)
 	}
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err // its path is the number of a descriptor, another one each time
+	}
 	return unavailable("this machine refuses unprivileged user namespaces: %v", err).Fix("%s", namespaceRemedy(hostFacts()))
 }
