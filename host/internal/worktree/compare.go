@@ -7,10 +7,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -34,10 +32,13 @@ func (w *Workspace) Compare(ctx context.Context, base, head string) (work.DiffFa
 	}
 	facts := &diffReader{size: func(string) int64 { return 0 }}
 	facts.facts.Files = []work.Change{}
-	args := append([]string{"diff-tree", "-r", "-z", "--raw", "--numstat"}, diffFlags...)
+	args := append([]string{"diff-tree", "-r", "-t", "-z", "--raw", "--numstat"}, diffFlags...)
 	_, err := w.trees.git.run(ctx, call{repo: w.mirror.repo, args: append(args, base, head), stdout: facts})
 	if err = errors.Join(facts.err, err); err == nil {
 		err = facts.finish()
+	}
+	if err == nil {
+		err = facts.wellFormed(ctx, w.trees.git, call{repo: w.mirror.repo}, base, head)
 	}
 	if err == nil {
 		err = facts.lookUp(ctx, w.trees.git, call{repo: w.mirror.repo}, true)
@@ -218,54 +219,17 @@ func (d *diffReader) targets(ctx context.Context, git *program, where call, link
 	if len(links) == 0 {
 		return nil
 	}
-	var ids strings.Builder
+	ids := make([]string, 0, len(links))
 	for _, i := range links {
-		ids.WriteString(d.ids[i] + "\n")
+		ids = append(ids, d.ids[i])
 	}
-	from, to := io.Pipe()
-	where.args, where.stdin, where.stdout = []string{"cat-file", "--batch", "--buffer"}, strings.NewReader(ids.String()), to
-	done := make(chan error, 1)
-	go func() { // ends with git, which closes its end
-		_, err := git.run(ctx, where)
-		to.CloseWithError(err)
-		done <- err
-	}()
-	in := bufio.NewReader(from)
-	var err error
-	for _, i := range links {
-		if d.facts.Files[i].Link, err = readTarget(in); err != nil {
-			break
-		}
-	}
-	from.CloseWithError(err)
-	if ran := <-done; err == nil {
-		err = ran
-	}
-	return err
-}
-
-// readTarget reads one object of a batch: "ID blob SIZE", its bytes, and a newline.
-func readTarget(in *bufio.Reader) (string, error) {
-	head, err := in.ReadString('\n')
-	if err != nil {
-		return "", fmt.Errorf("read link: %w", err)
-	}
-	parts := strings.Fields(head)
-	if len(parts) != 3 || parts[1] != "blob" {
-		return "", fmt.Errorf("read link: git says %.80q", head)
-	}
-	size, err := strconv.ParseInt(parts[2], 10, 64)
-	if err != nil || size < 0 {
-		return "", fmt.Errorf("read link: %.80q has no size", head)
-	}
-	target := make([]byte, min(size, maxLink))
-	if _, err := io.ReadFull(in, target); err != nil {
-		return "", fmt.Errorf("read link: %w", err)
-	}
-	if _, err := io.CopyN(io.Discard, in, size-int64(len(target))+1); err != nil {
-		return "", fmt.Errorf("read link: %w", err)
-	}
-	return string(target), nil
+	n := 0
+	return git.objects(ctx, where, ids, func(in *bufio.Reader) error {
+		target, err := readObject(in, "blob", maxLink)
+		d.facts.Files[links[n]].Link = string(target)
+		n++
+		return err
+	})
 }
 
 // lineReader hands on line after line of what is written to it.

@@ -75,6 +75,7 @@ type diffReader struct {
 
 	at      map[string]int // path to position in facts.Files
 	ids     []string       // of the objects after the change, in the order of facts.Files
+	dirs    []string       // ids of the changed directories, of both sides, where the diff shows them
 	pending []byte         // a field that is not yet complete
 	raw     string         // the first field of a raw record, while its path is awaited
 	taken   int
@@ -154,6 +155,10 @@ func (d *diffReader) change(raw, path string) error {
 	if len(parts) != 5 {
 		return fmt.Errorf("read diff: a record has %d fields", len(parts))
 	}
+	if parts[0] == dirMode || parts[1] == dirMode {
+		d.directory(parts)
+		return nil
+	}
 	op, ok := ops[parts[4]]
 	if !ok {
 		return fmt.Errorf("read diff: unknown change %q", parts[4])
@@ -170,6 +175,15 @@ func (d *diffReader) change(raw, path string) error {
 		Path: path, Op: op, OldMode: parts[0], NewMode: parts[1], Size: d.size(path),
 	})
 	return nil
+}
+
+// directory takes a raw record of a directory.
+func (d *diffReader) directory(parts []string) {
+	for i := range 2 {
+		if parts[i] == dirMode {
+			d.dirs = append(d.dirs, parts[i+2])
+		}
+	}
 }
 
 // numbers takes a numstat record: "added TAB deleted TAB path"; dashes stand for a binary file.

@@ -132,6 +132,7 @@ var guards = []string{
 	"-c", "submodule.recurse=false", "-c", "diff.ignoreSubmodules=none", "-c", "protocol.allow=never",
 	"-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "credential.helper=",
 	"-c", "safe.bareRepository=explicit", "-c", "commit.gpgSign=false", "-c", "advice.addEmbeddedRepo=false",
+	"-c", "advice.graftFileDeprecated=false",
 }
 
 const (
