@@ -9,6 +9,7 @@ import (
 	"github.com/drawspan/drawspan/config"
 	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/report"
 	"github.com/drawspan/drawspan/host/internal/term"
 )
 
@@ -30,7 +31,7 @@ func (s *shell) fail(ctx context.Context, err error, args []string) int {
 	if interrupted(ctx, err) {
 		return fault.ExitInterrupted
 	}
-	f := s.faultOf(err)
+	f := spoken(s.faultOf(err))
 	code := f.Code.ExitCode()
 	if s.wantsJSON(args) {
 		if !s.told {
@@ -46,6 +47,14 @@ func (s *shell) fail(ctx context.Context, err error, args []string) int {
 	}
 	s.scream(f)
 	return code
+}
+
+// spoken is a failure for a log that a CI system reads along: git's words and names of files are in some, which
+// the change chose.
+func spoken(f *fault.Fault) *fault.Fault {
+	said := *f
+	said.Message, said.Where, said.Hint = report.Spoken(f.Message), report.Spoken(f.Where), report.Spoken(f.Hint)
+	return &said
 }
 
 // interrupted reports whether the command ended because it was asked to, not because it failed.

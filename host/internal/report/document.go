@@ -160,7 +160,7 @@ func encode(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode report: %w", err)
 	}
-	return printable(buf.Bytes()), nil
+	return bytes.ReplaceAll(printable(buf.Bytes()), []byte("##"), []byte(`#\u0023`)), nil // see spoken; only texts have one
 }
 
 // printable writes what is neither printable nor white space of JSON as escapes.

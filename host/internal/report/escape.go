@@ -62,10 +62,12 @@ func plain(s string) bool {
 	return true
 }
 
-// spoken is a line for a log that a CI system reads along: some take "##[" or "##vso[" anywhere in a line
-// for a command.
-func spoken(s string, most int) string {
-	s = line(s, most)
+// spoken is a line for a log that a CI system reads along.
+func spoken(s string, most int) string { return Spoken(line(s, most)) }
+
+// Spoken takes out of a text what a CI system that reads the log along could take for a command of its own
+// wherever it stands in a line: "##[" or "##vso[".
+func Spoken(s string) string {
 	for strings.Contains(s, "##") {
 		s = strings.ReplaceAll(s, "##", "# #")
 	}
@@ -98,7 +100,7 @@ func linesOf(s string) []string {
 // span is text from outside as a Markdown code span, in which nothing means anything: no link, no mention,
 // no HTML.
 func span(s string, most int) string {
-	s = line(s, most)
+	s = spoken(s, most)
 	if strings.TrimSpace(s) == "" {
 		return "` `"
 	}
