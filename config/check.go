@@ -133,6 +133,9 @@ func (d *decoder) checkExecutors() {
 		d.checkPermissions(e)
 		d.checkGatewayOf(e)
 		d.checkProgram(e)
+		if p, unknown := d.unlocked("executor", e.Plugin); unknown { // its steps fail, those of others do not: a gate is not left out by it
+			d.rep.warn(e.At("plugin"), p)
+		}
 	}
 }
 

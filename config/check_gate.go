@@ -91,27 +91,29 @@ func (d *decoder) checkValidator(g *Gate) {
 		d.checkReal(g)
 		return
 	}
-	d.checkLocked(&g.Origin, "validator", g.Validator)
+	if p, unknown := d.unlocked("validator", g.Validator); unknown {
+		d.rep.at(g.At("validator"), p)
+	}
 	d.sandboxNamed(&g.Origin, g.Sandbox)
 	if s := d.cfg.Sandbox(g.Sandbox); s != nil && g.Timeout > s.Wall && s.Wall > 0 {
 		d.rep.at(g.At("timeout"), problem{code: codeNoEffect, summary: fmt.Sprintf("timeout is above the %s of sandbox %q", durationText(s.Wall), s.Name), hint: "lower it, or raise limits.wall there"})
 	}
 }
 
-// checkLocked reports the name of a plugin that the lock file does not have, once it has any.
-func (d *decoder) checkLocked(o *Origin, kind, name string) {
+// unlocked says that the lock file has entries, but none for this plugin.
+func (d *decoder) unlocked(kind, name string) (problem, bool) {
 	if d.src.Plugins == nil || name == "" {
-		return
+		return problem{}, false
 	}
 	locked := d.src.Plugins(kind)
 	if locked == nil || slices.Contains(locked, name) {
-		return
+		return problem{}, false
 	}
 	p := problem{code: codePlugin, summary: fmt.Sprintf("%s %s is not in the lock file", kind, quoted(name)), hint: "if the name is right, run: drawspan plugin lock"}
 	if n := nearest(name, locked); n != "" {
 		p.hint = fmt.Sprintf("did you mean %q? If the name is right, run: drawspan plugin lock", n)
 	}
-	d.rep.at(o.At(kind), p)
+	return p, true
 }
 
 // checkApplies looks at what says where a gate applies.

@@ -93,7 +93,7 @@ var codeTexts = map[string]string{
 	codeToolchain:     "A toolchain preset finds nothing on this machine.",
 	codeCommand:       "A command pattern of a permission could never match.",
 	codeHost:          "An entry of an allow list is no host that a sandbox could be let reach.",
-	codePlugin:        "A gate names a validator that the lock file does not have.",
+	codePlugin:        "A gate or an executor names a plugin that the lock file does not have.",
 	codeGlob:          "A glob does not parse or can never match.",
 }
 

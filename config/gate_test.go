@@ -218,10 +218,23 @@ func TestF10_AGateOverAnUnknownValidatorIsAnError(t *testing.T) {
 		"it is locked":          {[]string{"comand"}, []string{}, ""},
 	} {
 		w.write("drawspan.hcl", text)
-		src.Plugins = func(string) []string { return row.locked }
+		src.Plugins = func(kind string) []string {
+			return map[string][]string{"validator": row.locked, "executor": {"command"}}[kind]
+		}
 		_, diags := Load(src)
 		if got := brief(diags); !slices.Equal(got, row.want) || len(diags) > 0 && !strings.Contains(diags[0].Hint, row.hint) {
 			t.Errorf("%s: got %q\n%s", name, got, rendered(diags))
 		}
+	}
+}
+
+func TestAnExecutorWithAnUnknownPluginIsWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	w.write("drawspan.hcl", strings.Replace(minimal, `"command"`, `"comand"`, 1))
+	src := w.source()
+	src.Plugins = func(string) []string { return []string{"command"} }
+	cfg, diags := Load(src)
+	if cfg == nil || len(diags) != 1 || diags[0].Severity != "warning" || diags[0].Code != codePlugin || !strings.Contains(diags[0].Hint, `did you mean "command"?`) {
+		t.Error(rendered(diags))
 	}
 }

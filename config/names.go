@@ -61,7 +61,7 @@ func meant(given string, candidates []string, what string) string {
 		return fmt.Sprintf("did you mean %q?", n)
 	}
 	if len(candidates) == 0 {
-		return "declare it first; there is no " + what + " yet"
+		return "declare it first; no other " + what + " is declared"
 	}
 	if strings.HasSuffix(what, "x") {
 		what += "e"

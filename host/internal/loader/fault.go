@@ -101,7 +101,11 @@ func (i *Instance) refused(r *wire.Refusal) error {
 		code = fault.PluginProtocol
 	}
 	if len(r.Config) > 0 {
-		return fault.Wrap(r.Config[0], code, "plugin %s refuses its configuration", i.program())
+		f := fault.Wrap(r.Config[0], code, "plugin %s refuses its configuration: %s", i.program(), r.Config[0])
+		if more := len(r.Config) - 1; more > 0 {
+			f.Message += fmt.Sprintf(" (and %d more)", more)
+		}
+		return f
 	}
 	return fault.Wrap(r, code, "plugin %s refused a call: %s", i.program(), r.Message)
 }

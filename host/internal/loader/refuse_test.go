@@ -240,7 +240,7 @@ func TestARefusedConfigurationNamesItsAttribute(t *testing.T) {
 	} {
 		_, err := s.loader.Start(t.Context(), Launch{Kind: "executor", Name: "good", Config: json.RawMessage(config)})
 		var e *sdk.ConfigError
-		if !fault.Is(err, fault.PluginConfig) || !errors.As(err, &e) || e.Attribute != attribute {
+		if !fault.Is(err, fault.PluginConfig) || !errors.As(err, &e) || e.Attribute != attribute || !strings.Contains(err.Error(), e.Error()) {
 			t.Errorf("%s: Start = %v, want plugin_config for %s", config, err, attribute)
 		}
 	}
