@@ -82,7 +82,7 @@ func (d *decoder) find(paths []string) []string {
 		info, err := os.Stat(d.absolute(p))
 		switch {
 		case err != nil:
-			d.rep.at(Range{Filename: p}, problem{code: codeUnreadable, summary: "cannot read the configuration: " + cause(err), hint: "check the path, or write one with: drawspan init"})
+			d.rep.at(Range{Filename: p}, problem{code: codeUnreadable, summary: "cannot read the configuration: " + cause(err), hint: "check the path"})
 		case info.IsDir():
 			names = append(names, d.list(p)...)
 		case !strings.HasSuffix(p, ".hcl") && !strings.HasSuffix(p, ".hcl.json"):

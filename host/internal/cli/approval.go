@@ -180,6 +180,6 @@ as it is (exit 6).`,
 			})
 		},
 	})
-	cmd.Flags().StringVar(&note, "note", "", "why, for the record")
+	cmd.Flags().StringVar(&note, "note", "", "the `REASON`, for the record")
 	return cmd
 }

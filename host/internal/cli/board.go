@@ -104,8 +104,8 @@ func (b *board) tree(l look, now time.Time) term.Node {
 func (b *board) stepNode(l look, s api.Step, now time.Time) term.Node {
 	n := term.Node{Text: join(l.state(s.State), l.strong(fmt.Sprintf("step %d", s.Ix)), term.Line(s.Executor),
 		l.simulated(simulated(s)), b.elapsed(s, now), l.quote(s.Text))}
-	if s.Reason != "" && s.State != statePassed {
-		n.Notes = append(n.Notes, term.Line(s.Reason))
+	if why := reasonOf(s); why != "" {
+		n.Notes = append(n.Notes, why)
 	}
 	for _, a := range b.earlier[s.ID] {
 		n.Kids = append(n.Kids, attemptNode(l, a, now))
@@ -198,6 +198,7 @@ func gateNode(l look, g api.GateState) term.Node {
 	if reason == g.Verdict {
 		reason = ""
 	}
+	reason = strings.TrimPrefix(reason, g.Verdict+": ") // said already
 	return term.Node{Text: join(l.state(g.Verdict), name, reason)}
 }
 

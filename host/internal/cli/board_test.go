@@ -36,7 +36,7 @@ func scenes() []scene {
 	simulated := with(sampleStep("active"), sampleAttempt("running", ""), nil)
 	simulated.Simulated, simulated.Attempt.Simulated = true, true
 	rejected := sampleStep("rejected")
-	rejected.Reason = "gate tests: fail: exit code 1"
+	rejected.Reason = `gate "tests": fail: exit code 1`
 	question := sampleApproval()
 	question.Kind, question.Prompt, question.Options, question.Default = "question", "Which layout?", []string{"flat", "deep"}, ""
 	return []scene{
@@ -130,7 +130,7 @@ func story() (events []api.Event, after []api.Step) {
 	add("gate.decided", moment("active", "validating", "", "pass", "fail"))
 	add("attempt.ended", moment("active", "ended", "succeeded", "pass", "fail"))
 	rejected := moment("rejected", "ended", "succeeded", "pass", "fail")
-	rejected.Reason = "gate tests: fail: exit code 1"
+	rejected.Reason = `gate "tests": fail: exit code 1`
 	add("step.rejected", rejected)
 	return events, after
 }

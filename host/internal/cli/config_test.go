@@ -372,3 +372,11 @@ func TestALoopbackAddressNeedsItsToken(t *testing.T) {
 		t.Error("the token is shown")
 	}
 }
+
+func TestAFixNamesTheConfigurationThatWasGiven(t *testing.T) {
+	e := newTerminal(t, nil)
+	e.write(t, "my files/bad.hcl", "version = 2\n")
+	if code := e.run(t, "run", "ls", "--config", "my files/bad.hcl"); code != fault.ExitUnreachable || !strings.Contains(e.err.String(), "fix: drawspan serve --config 'my files/bad.hcl'\n") {
+		t.Errorf("exit %d\n%s", code, e.err.String())
+	}
+}

@@ -64,7 +64,7 @@ func narrowing(cmd *cobra.Command, req *api.StepDispatchRequest, rules *api.Path
 	f.StringArrayVar(&rules.Write, "write", nil, "only paths that match this `GLOB` may change; repeatable")
 	f.StringArrayVar(&rules.Forbid, "forbid", nil, "no path that matches this `GLOB` may change; repeatable")
 	f.StringVar(&req.Wall, "wall", "", "at most this `DURATION` of work, such as 10m")
-	f.StringVar(&req.Expect, "expect", "", "\"none\": no change is what is wanted")
+	f.StringVar(&req.Expect, "expect", "", "`none` if no change is what is wanted")
 }
 
 // following are the flags of everything that follows a step.

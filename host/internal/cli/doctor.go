@@ -154,7 +154,7 @@ func (p *page) doctor(d api.Doctor) {
 			group = c.Group
 			p.line(p.strong(group))
 		}
-		p.line("  "+p.state(c.State), term.Pad(term.Line(c.Name), width), firstLine(c.Detail))
+		p.line("  "+term.Pad(p.state(c.State), len("* fail")), term.Pad(term.Line(c.Name), width), firstLine(c.Detail))
 		if c.Fix != "" && c.State != "ok" {
 			p.line("    " + p.Paint(term.Good, "fix") + ": " + term.Line(c.Fix))
 		}

@@ -159,7 +159,7 @@ func (p *page) probe(x api.ExecutorProbe) {
 		}
 		row("tested with", term.Line(pr.Tested))
 		row("login", term.Line(pr.Login))
-	} else {
+	} else if x.OK {
 		row("program", "none: the plugin needs no program of this machine")
 	}
 	for _, n := range x.Notes {

@@ -70,7 +70,7 @@ var explanations = map[fault.Code]explanation{
 	fault.PluginProtocol: {"The plugin sent something that its protocol does not allow.",
 		"It is a fault of the plugin or of its version; tell its author.", "drawspan plugin ls"},
 	fault.PluginConfig: {"The plugin does not accept its config block.",
-		"The message names the attribute. Correct the block, then reload.", "drawspan validate"},
+		"The message names the attribute. Correct the block, then reload.", "drawspan config reload"},
 	fault.ProgramMissing: {"The program that an executor drives, or what runs it, is not installed on this machine.",
 		"Install it, or name its place with program in the executor's block, then lock it.", "drawspan executor ls"},
 	fault.ProgramNotLocked: {"The lock file does not name the program that an executor drives, so its bytes are not trusted.",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/drawspan/drawspan/config"
 	"github.com/drawspan/drawspan/host/api"
@@ -123,14 +124,26 @@ func (s *shell) scream(f *fault.Fault) {
 
 // fix is the next command: the fault's own hint, else the one that its code has.
 func (s *shell) fix(f *fault.Fault) string {
-	if f.Hint != "" {
-		return f.Hint
+	hint := f.Hint
+	switch e := explanations[f.Code]; {
+	case hint != "":
+	case f.Code == fault.InvalidRequest && s.path != "":
+		hint = s.path + " --help"
+	case e.next != "":
+		hint = e.next
+	default:
+		hint = "drawspan explain " + string(f.Code)
 	}
-	if f.Code == fault.InvalidRequest && s.path != "" {
-		return s.path + " --help"
+	switch strings.TrimPrefix(hint, "run: ") {
+	case "drawspan validate", "drawspan serve": // of the files that this command was given
+		for _, file := range s.g.config {
+			if strings.ContainsFunc(file, func(r rune) bool {
+				return !strings.ContainsRune("/._-~", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+			}) {
+				file = "'" + strings.ReplaceAll(file, "'", `'\''`) + "'"
+			}
+			hint += " --config " + file
+		}
 	}
-	if e, ok := explanations[f.Code]; ok && e.next != "" {
-		return e.next
-	}
-	return "drawspan explain " + string(f.Code)
+	return hint
 }

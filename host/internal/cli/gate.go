@@ -145,17 +145,28 @@ func (p *page) gateStory(st gateStory, now time.Time) {
 	}
 }
 
-// maxFindings is how many findings a view names.
-const maxFindings = 20
+// Bounds of a view.
+const (
+	maxFindings = 20 // that it names
+	maxMessage  = 20 // lines
+)
+
+// emptyDigest is that of no bytes.
+const emptyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 func (p *page) validation(v api.Validation) {
 	p.line(p.strong("validation"), p.state(v.Result), span(time.Duration(v.DurationMS*float64(time.Millisecond))))
 	p.facts(facts{
 		{"  id", term.Line(v.ID)}, {"  plugin", p.plugin(v.Plugin)}, {"  ran", term.Line(strings.Join(v.Command, " "))},
 		{"  exit", exitOf(v.ExitCode, v.Signal)}, {"  message", firstLine(v.Message)}, {"  judged tree", commit(v.Tree)},
-		{"  stdout", p.faint(v.Stdout)}, {"  stderr", p.faint(v.Stderr)},
+		{"  stdout", p.written(v, "stdout", v.Stdout)}, {"  stderr", p.written(v, "stderr", v.Stderr)},
 		{"  inputs", p.faint(v.Inputs)}, {"  reused from", term.Line(v.Reused)}, {"  metrics", metricsOf(v.Metrics)},
 	})
+	if lines := strings.Split(strings.TrimSpace(term.Text(v.Message)), "\n"); len(lines) > 1 {
+		for _, line := range lines[:min(len(lines), maxMessage)] {
+			p.line("  | " + line)
+		}
+	}
 	findings, _ := opened[[]finding](v.Findings)
 	for i, f := range findings {
 		if i == maxFindings {
@@ -164,6 +175,21 @@ func (p *page) validation(v api.Validation) {
 		}
 		p.line("  " + p.finding(f))
 	}
+}
+
+// written is how to read what a validator's program wrote: nothing, where it wrote nothing.
+func (p *page) written(v api.Validation, stream, digest string) string {
+	switch {
+	case digest == "" || digest == emptyDigest:
+		return ""
+	case v.Reused != "": // kept with the validation that it was
+		return p.faint(digest)
+	}
+	name := "validation/" + v.Gate
+	if v.N > 1 {
+		name += "/" + strconv.Itoa(v.N)
+	}
+	return p.command("drawspan artifact get " + v.AttemptID + " " + name + "/" + stream + ".log")
 }
 
 // metricsOf are a validator's numbers, by name.

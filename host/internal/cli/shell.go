@@ -280,7 +280,7 @@ func unreadable(path string, err error) error {
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
-	return fault.New(code, "cannot read %s: %s", path, err).At(path)
+	return fault.New(code, "cannot read %s: %s", path, err).At(path).Fix("correct the name, or make the file readable")
 }
 
 // usage is a wrong invocation.

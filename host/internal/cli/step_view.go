@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,8 +41,8 @@ func (p *page) verdict(step api.Step) {
 	}
 	p.line(p.state(step.State), p.strong(step.ID), term.Line(step.Executor)+" in "+term.Line(step.Workspace),
 		p.simulated(simulated(step)), took)
-	if step.Reason != "" && step.State != statePassed {
-		p.line("  " + term.Line(step.Reason))
+	if why := reasonOf(step); why != "" {
+		p.line("  " + why)
 	}
 	for _, g := range step.GateStates {
 		if g.Verdict != verdictPass {
@@ -59,6 +60,15 @@ func (p *page) verdict(step api.Step) {
 			p.line("  " + p.proof(d))
 		}
 	}
+}
+
+// reasonOf is why a step stands as it does, unless one of its gates, which are told with it, says the same.
+func reasonOf(step api.Step) string {
+	told := func(g api.GateState) bool { return step.Reason == fmt.Sprintf("gate %q: %s", g.Name, g.Reason) }
+	if step.State == statePassed || slices.ContainsFunc(step.GateStates, told) {
+		return ""
+	}
+	return firstLine(step.Reason)
 }
 
 // next names the commands that make sense now.
@@ -138,7 +148,7 @@ func (p *page) stepDetail(s api.Step, now time.Time) {
 	}
 	p.facts(facts{
 		{"id", term.Line(s.ID)}, {"run", term.Line(s.RunID)}, {"workspace", term.Line(s.Workspace)},
-		{"executor", join(term.Line(s.Executor), p.simulated(simulated(s)))}, {"reason", term.Line(s.Reason)},
+		{"executor", join(term.Line(s.Executor), p.simulated(simulated(s)))}, {"reason", firstLine(s.Reason)},
 		{"dispatched", p.when(s.Dispatched, now) + " by " + actorOf(s.Actor)}, {"ended", ended},
 		{"expect", term.Line(s.Expect)}, {"wall", term.Line(s.Wall)}, {"paths", paths},
 		{"gates added", term.Line(strings.Join(s.Gates, ", "))},

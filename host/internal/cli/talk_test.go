@@ -345,7 +345,7 @@ func TestErrorsLookAsTheyDo(t *testing.T) {
 	for _, args := range [][]string{
 		{"step", "apply", stepID, "--branch", "main"}, {"step", "apply", stepID}, {"step", "show"}, {"step", "show", "x", "y"},
 		{"run", "opne"}, {"bogus"}, {"run", "ls", "--bogus"}, {"do", "x", "--timeout", "soon"}, {"run", "ls", "--json", "--jsonl"}, {"plugin", "lock"},
-		{"why", "x_1"}, {"explain", "bogus"}, {"run", "show", "step_1"}, {"completion", "tcsh"}, {"gate", "explain", stepID},
+		{"do", "@nowhere.md"}, {"validate", "--config", "my files/nowhere.hcl"}, {"why", "x_1"}, {"explain", "bogus"}, {"run", "show", "step_1"}, {"completion", "tcsh"}, {"gate", "explain", stepID},
 	} {
 		e := newTerminal(t, d)
 		code := e.run(t, args...)

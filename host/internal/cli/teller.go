@@ -103,7 +103,7 @@ func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 func (t *teller) step(b *board, s api.Step, at time.Time) []string {
 	var own, inner []string
 	own = t.change(at, s.ID, s.State, join(fmt.Sprintf("step %d", s.Ix), t.state(s.State),
-		term.Line(s.Executor), t.simulated(simulated(s)), b.elapsed(s, at), term.Line(s.Reason)))
+		term.Line(s.Executor), t.simulated(simulated(s)), b.elapsed(s, at), firstLine(s.Reason)))
 	if a := s.Attempt; a != nil {
 		if a.State == stateEnded {
 			inner = append(inner, t.change(at, a.ID, stateEnded, t.attemptLine(s, *a, a.Outcome))...)

@@ -29,17 +29,18 @@ the default.
 
 `)
 	for _, g := range globalFlags {
-		fmt.Fprintf(&b, "  %-22s --%s\n", g.env, g.name)
+		fmt.Fprintf(&b, "  %-25s --%s\n", g.env, g.name)
 	}
 	b.WriteString(`
-  DRAWSPAN_TOKEN          the token for --address
-  DRAWSPAN_FORCE_TTY      treat outputs as a terminal, of so many columns if it is a number
+  DRAWSPAN_LIBEXEC          where the launcher and the plugins are, instead of lib/drawspan beside bin
+  DRAWSPAN_TOKEN            the token for --address
+  DRAWSPAN_FORCE_TTY        treat outputs as a terminal, of so many columns if it is a number
   DRAWSPAN_PROMPT_DISABLED  never ask
-  NO_COLOR, CLICOLOR=0    no colour
-  CLICOLOR_FORCE          colour, terminal or not
-  TERM=dumb               no colour, no redrawing, ASCII only
+  CLICOLOR=0                no colour
+  CLICOLOR_FORCE            colour, terminal or not
+  TERM=dumb                 no colour, no redrawing, ASCII only
 
-DRAWSPAN_CONFIG and DRAWSPAN_VAR_FILE take several paths, separated as in PATH.`)
+DRAWSPAN_CONFIG, DRAWSPAN_VAR_FILE and DRAWSPAN_LIBEXEC take several paths, separated as in PATH.`)
 	return b.String()
 }
 

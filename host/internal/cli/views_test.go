@@ -31,7 +31,7 @@ func stage(t *testing.T, simulated bool) *fakeDaemon {
 	exit := 1
 	d.gives(api.OpValidationList, api.List[api.Validation]{Items: []api.Validation{{ID: "val_1", AttemptID: attID, Gate: "tests", N: 1,
 		Plugin:  raw(map[string]any{"name": "command", "version": "0.1.0", "digest": "sha256:" + strings.Repeat("cd", 32), "simulated": simulated}),
-		Command: []string{"go", "test", "./..."}, ExitCode: &exit, DurationMS: 1234, Result: "fail", Message: "exit code 1", Tree: "aabbccddee112233",
+		Command: []string{"go", "test", "./..."}, ExitCode: &exit, DurationMS: 1234, Result: "fail", Message: "--- FAIL: TestSum (0.00s)\n    main_test.go:12: got 2, want 3", Stdout: "sha256:" + strings.Repeat("ab", 32), Stderr: emptyDigest, Tree: "aabbccddee112233",
 		Findings: raw([]map[string]any{{"rule": "test", "severity": "error", "path": "main_test.go", "line": 12, "message": "got 2, want 3"}})}}})
 	d.gives(api.OpApprovalList, api.List[api.Approval]{Items: []api.Approval{approvalOfStage(simulated)}})
 	d.gives(api.OpArtifactList, api.List[api.Artifact]{Items: []api.Artifact{

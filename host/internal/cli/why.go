@@ -120,7 +120,7 @@ func (p *page) why(r reasons, now time.Time) {
 func (p *page) because(r reasons) string {
 	for _, g := range r.Gates {
 		if g.Gate.Verdict == verdictFail && g.Gate.Required {
-			return "the required gate " + term.Line(g.Gate.Name) + " failed: " + firstLine(g.Gate.Reason)
+			return "the required gate " + term.Line(g.Gate.Name) + " failed: " + strings.TrimPrefix(firstLine(g.Gate.Reason), "fail: ")
 		}
 	}
 	for _, g := range r.Gates {
@@ -132,7 +132,7 @@ func (p *page) because(r reasons) string {
 		return "the executor ended and changed nothing"
 	}
 	if r.Step.Reason != "" {
-		return term.Line(r.Step.Reason)
+		return firstLine(r.Step.Reason)
 	}
 	if a := r.Attempt; a != nil && a.Outcome != "" && r.Step.State != statePassed {
 		return fmt.Sprintf("attempt %d ended as %s: %s", a.N, term.Line(a.Outcome), firstLine(firstOf(a.Message, a.Reason, "no message")))

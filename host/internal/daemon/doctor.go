@@ -12,6 +12,7 @@ import (
 
 	"github.com/drawspan/drawspan/host/api"
 	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/pluginlock"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
 	"github.com/drawspan/drawspan/host/internal/worktree"
 )
@@ -148,14 +149,19 @@ func pluginChecks(o Options, l *loaded) []api.Check {
 		return append(checks, failed("plugins", "programs", err))
 	}
 	if len(rows) == 0 {
-		return append(checks, api.Check{Group: "plugins", Name: "programs", State: "fail", Detail: "no plugin program was found", Fix: "run: scripts/install"})
+		return append(checks, api.Check{Group: "plugins", Name: "programs", State: "ok", Detail: "the configuration uses none"})
 	}
 	for _, p := range rows {
 		c := api.Check{Group: "plugins", Name: p.Kind + "-" + p.Name, State: "ok", Detail: p.State}
 		if p.Simulated {
 			c.Detail += ", simulated"
 		}
-		if p.State != "ok" {
+		switch p.State {
+		case "ok":
+		case "missing":
+			c.State, c.Detail = "warn", pluginlock.Prefix+c.Name+" is in none of these directories"
+			c.Fix = "install it, or correct the name in the configuration"
+		default:
 			c.State, c.Fix = "warn", "run: drawspan plugin lock"
 		}
 		checks = append(checks, c)

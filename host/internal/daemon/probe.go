@@ -62,6 +62,9 @@ func (p pluginsPort) question(ctx context.Context, ex *work.ExecutorDecl, out *a
 	case err != nil:
 		f := fault.From(err)
 		out.Problem, out.Fix = f.Message, f.Hint
+		if f.Where != "" {
+			out.Problem += ": " + f.Where
+		}
 		return
 	}
 	out.Notes = append(out.Notes, found.Notes...)

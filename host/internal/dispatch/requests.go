@@ -171,7 +171,7 @@ func (d *Dispatcher) narrow(ws *work.Workspace, r StepRequest) (work.StepSpec, e
 	}
 	for _, name := range r.Gates {
 		if !slices.ContainsFunc(ws.Gates, func(g work.GateRule) bool { return g.Name == name }) {
-			return work.StepSpec{}, fault.New(fault.InvalidRequest, "gate %q is not declared in workspace %q", name, ws.Name).At("gates")
+			return work.StepSpec{}, fault.New(fault.InvalidRequest, "gate %q is not declared in workspace %q", name, ws.Name).At("gates").Fix("drawspan workspace ls")
 		}
 	}
 	spec := work.StepSpec{Text: r.Text, Executor: r.Executor, Paths: r.Paths, Wall: r.Wall, Gates: slices.Compact(slices.Sorted(slices.Values(r.Gates))), Expect: r.Expect}
