@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/gate"
@@ -261,6 +262,19 @@ func TestWhatCouldNotBeEvaluatedSaysWhatToDo(t *testing.T) {
 	b.plugins.startErr = fault.New(fault.SandboxUnavailable, "no namespaces").Fix("run: allow them")
 	gates, stands := b.judge(b.subject(rule("g")))
 	if stands != gate.Rejected || gates["g"].Reason != "not evaluated: no namespaces; run: allow them" {
+		t.Errorf("%v, %s", stands, gates["g"].Reason)
+	}
+}
+
+func TestATimeThatIsOverIsSaidWhoeversClockWasFirst(t *testing.T) {
+	b := newBench(t)
+	b.plugins.plays["g"] = []play{func(context.Context, Launch, sdk.Check, func(string, []byte) error) (sdk.Verdict, error) {
+		return sdk.Verdict{}, fmt.Errorf("call Check: %w", context.DeadlineExceeded)
+	}}
+	r := rule("g")
+	r.Timeout = time.Minute
+	gates, stands := b.judge(b.subject(r))
+	if stands != gate.Rejected || gates["g"].Reason != "not evaluated: the validator was stopped after 1m0s" {
 		t.Errorf("%v, %s", stands, gates["g"].Reason)
 	}
 }

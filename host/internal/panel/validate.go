@@ -44,14 +44,18 @@ func (t *sitting) try(ctx context.Context, rule work.GateRule, facts work.Facts)
 		timeout = defaultTimeout
 	}
 	began := t.p.now()
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fault.New(fault.PluginUnresponsive, "the validator was stopped after %s", timeout))
+	late := fault.New(fault.PluginUnresponsive, "the validator was stopped after %s", timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
 	defer cancel()
 	v := t.validation(rule, work.PluginIdentity{Name: rule.Validator, Kind: "validator", Digest: rule.Digest})
 	out := &capture{limit: maxOutput}
 	if err := t.settle(ctx, rule, facts, &v, out); err != nil {
 		why := fault.From(err)
-		if cause := context.Cause(ctx); cause != nil {
+		switch cause := context.Cause(ctx); {
+		case cause != nil:
 			why = fault.From(cause)
+		case why.Code == fault.Internal && errors.Is(err, context.DeadlineExceeded): // the validator's clock was first
+			why = late
 		}
 		v.Result, v.Message, v.Findings, v.Metrics = work.ResultError, told(why), nil, nil
 		level := hclog.Warn
