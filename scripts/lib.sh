@@ -28,11 +28,12 @@ need_go() {
 	esac
 }
 
-# need_debian PROGRAM[=PACKAGE[+PACKAGE]]...: installs what is missing when root on Debian, or names it.
+# need_debian PROGRAM[=PACKAGE[+PACKAGE]]...: installs what is missing when root on Debian, or names it. What
+# lies in root's home is there for nobody else.
 need_debian() {
-	missing=
+	missing='' others=$(echo "$PATH" | tr : '\n' | grep -v '^/root/' | paste -s -d : -)
 	for need; do
-		command -v "${need%%=*}" >/dev/null 2>&1 || missing="$missing $(echo "${need#*=}" | tr + ' ')"
+		(PATH=$others && command -v "${need%%=*}") >/dev/null 2>&1 || missing="$missing $(echo "${need#*=}" | tr + ' ')"
 	done
 	[ -n "$missing" ] || return 0
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
