@@ -194,6 +194,7 @@ type cache struct {
 	Origin
 	Name     string
 	Variable string `key:"variable"`
+	Size     int64  `key:"size"`
 }
 
 // GateSet is a `gates` block.

@@ -296,6 +296,7 @@ workspace "api" {
   }
   cache "npm" {
     variable = "npm_config_cache"
+    size     = "600MiB"
   }
   budget {
     wall = "10m"
@@ -363,7 +364,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 "output":"64MiB","processes":512,"tmp":"512MiB","wall":"30m"},
 "network":{"allow":[],"mode":"none","private_addresses":false},"on_shortfall":"refuse","syscalls":{"allow":[]}}},
 "version":1,
-"workspace":{"api":{"base":"main","bases":["main","feature/*"],"budget":{"wall":"10m"},"cache":{"npm":{"variable":"npm_config_cache"}},"executors":["go"],
+"workspace":{"api":{"base":"main","bases":["main","feature/*"],"budget":{"wall":"10m"},"cache":{"npm":{"size":"600MiB","variable":"npm_config_cache"}},"executors":["go"],
 "gate":{"paths":{"config":{},"deadline":"1d","default":"fail","hold":"","needs":[],"on_error":"closed","on_fail":"fail","optional":false,
 "paths":[],"retries":0,"sandbox":"default","timeout":"0s","validator":"paths","when":""},
 "review":{"config":{},"deadline":"30d","default":"pass","hold":"A person looks.","needs":[],"on_error":"closed","on_fail":"fail","optional":true,

@@ -36,5 +36,6 @@ var cacheSchema = block{
 	doc: "A directory for packages that outlives attempts, kept in the state directory for this workspace alone and seen as `/cache/<name>`. Only a `run` that prepares a tree for an executor writes to it; everything else has a throw-away layer over it.",
 	keys: []key{
 		{name: "variable", kind: text, required: true, doc: "Variable that tells the tool where it is, such as `npm_config_cache`."},
+		{name: "size", kind: size, def: `"4GiB"`, min: mib, max: 1024 * gib, doc: "What it may keep. One that holds more is emptied before it is filled again; a `run` that fills it with twice as much is ended."},
 	},
 }

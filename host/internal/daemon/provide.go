@@ -13,6 +13,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/dispatch"
 	"github.com/drawspan/drawspan/host/internal/provision"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/host/internal/worktree"
 )
 
 // cachesDir holds the caches of workspaces, in the state directory.
@@ -22,12 +23,15 @@ const cachesDir = "caches"
 // sandboxes have.
 type provisionPort struct {
 	pluginsPort
-	box func() *sandbox.Sandbox
-	dir string // the state directory
+	box   func() *sandbox.Sandbox
+	trees *worktree.Trees
+	dir   string // the state directory
 }
 
 func (d *Daemon) provisionPort() provisionPort {
-	return provisionPort{pluginsPort: d.pluginsPort(), box: func() *sandbox.Sandbox { return d.sandbox }, dir: d.config().cfg.Daemon.StateDir}
+	return provisionPort{
+		pluginsPort: d.pluginsPort(), box: func() *sandbox.Sandbox { return d.sandbox }, trees: d.git, dir: d.config().cfg.Daemon.StateDir,
+	}
 }
 
 // Cache makes a cache's directory where it is not there yet. Both names are of the configuration's form.
@@ -35,6 +39,9 @@ func (p provisionPort) Cache(workspace, name string) (string, error) {
 	dir := filepath.Join(p.dir, cachesDir, workspace, name)
 	return dir, os.MkdirAll(dir, 0o700)
 }
+
+// Empty moves a cache into the trash of trees, which is emptied beside.
+func (p provisionPort) Empty(dir string) error { return p.trees.Discard(dir) }
 
 // killWithin is how long the end of a command that was killed may take.
 const killWithin = 10 * time.Second

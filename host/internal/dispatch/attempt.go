@@ -30,7 +30,8 @@ type drive struct {
 	tree    Tree
 	place   provision.Place // what launches over the tree see besides
 	ports   []int           // that no other live attempt has
-	git     *Git            // the tree's, made for what it is now; nil until it is needed
+	lease   *provision.Lease
+	git     *Git // the tree's, made for what it is now; nil until it is needed
 	journal Journal
 	plugin  Plugin
 	began   time.Time
@@ -92,15 +93,15 @@ func (a *drive) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a.cancel = cancel
+	release, err := a.reserve()
+	if err != nil {
+		return err // no attempt has begun
+	}
+	defer release()
 	if err := a.begin(record); err != nil {
 		return err
 	}
 	defer a.forget()
-	release, err := a.takePorts()
-	if err != nil {
-		return err
-	}
-	defer release()
 	end := a.execute(ctx, record)
 	if err := a.collect(record, &end); err != nil {
 		return err

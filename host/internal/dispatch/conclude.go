@@ -158,7 +158,7 @@ func (d *Dispatcher) rejudge(ctx context.Context, step work.Step) (bool, error) 
 		return false, fmt.Errorf("open sealed tree: %w", err)
 	}
 	if standing == gate.Unfinished {
-		release, err := a.takePorts()
+		release, err := a.reserve()
 		if err != nil {
 			return false, err
 		}

@@ -39,6 +39,7 @@ type Dispatcher struct {
 	policy atomic.Pointer[work.Policy]
 	slots  *slots
 	ports  provision.Ports
+	caches provision.Caches
 	group  sync.WaitGroup
 
 	tasks   chan func(ctx context.Context) // taken by Run; see start

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/drawspan/drawspan/host/fault"
+	"github.com/drawspan/drawspan/host/internal/work"
 )
 
 // Excess is a limit that a launch went over: one of the sandbox's, for which it is killed, or one of the
@@ -32,7 +33,7 @@ func (x Excess) ofModel() bool { return strings.HasPrefix(x.Limit, "model_") }
 func (x Excess) text() string {
 	switch x.Limit {
 	case "memory", "disk":
-		return fmt.Sprintf("%s went over its limit: %s used of %s", x.Limit, sizeText(x.Used), sizeText(x.Cap))
+		return fmt.Sprintf("%s went over its limit: %s used of %s", x.Limit, work.SizeText(x.Used), work.SizeText(x.Cap))
 	case "cpu_time":
 		return fmt.Sprintf("processor time went over its limit: %v used of %v", time.Duration(x.Used)*time.Millisecond, time.Duration(x.Cap)*time.Millisecond)
 	}
@@ -40,19 +41,6 @@ func (x Excess) text() string {
 		return fmt.Sprintf("the gateway refused a call: the budget of %d %s is used up", x.Cap, strings.ReplaceAll(strings.TrimPrefix(x.Limit, "model_"), "_", " "))
 	}
 	return fmt.Sprintf("%s went over their limit: %d alive of %d", x.Limit, x.Used, x.Cap)
-}
-
-// sizeText is a number of bytes with one decimal, in the units that the configuration uses.
-func sizeText(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, names := float64(n)/unit, []string{"KiB", "MiB", "GiB", "TiB"}
-	for len(names) > 1 && value >= unit {
-		value, names = value/unit, names[1:]
-	}
-	return fmt.Sprintf("%.1f %s", value, names[0])
 }
 
 // exceeded stops the attempt. For a limit of the sandbox its processes are stopped already and about to be

@@ -15,13 +15,16 @@ import (
 // forGates is where the outputs of commands are kept that prepare a tree to be judged.
 const forGates = "gates"
 
-// takePorts reserves the attempt's ports until they are released.
-func (a *drive) takePorts() (release func(), err error) {
-	if a.ws.Provision.Ports == 0 {
-		return func() {}, nil
+// reserve takes what is the attempt's own while it lives: its ports, and its use of the caches.
+func (a *drive) reserve() (release func(), err error) {
+	free := func() {}
+	if a.ws.Provision.Ports > 0 {
+		if a.ports, free, err = a.d.ports.Take(a.ws.Provision.Ports); err != nil {
+			return nil, err
+		}
 	}
-	a.ports, release, err = a.d.ports.Take(a.ws.Provision.Ports)
-	return release, err
+	a.lease = a.d.caches.Use(a.ws.Name)
+	return func() { free(); a.lease.Release() }, nil
 }
 
 // provision prepares the tree as it is now, for an executor or, with a name of the occasion, for gates. The
@@ -36,6 +39,7 @@ func (a *drive) provision(ctx context.Context, occasion string, fill bool) error
 	}
 	place, outputs, err := provision.Prepare(ctx, provision.Request{
 		Workspace: a.ws.Name, Provision: declared, Tree: a.tree, Host: a.d.opt.Provision, Ports: a.ports, AttemptID: a.at.ID, Fill: fill,
+		Lease: a.lease, Found: func(f provision.Finding) { a.foundCache(context.WithoutCancel(ctx), f) },
 	})
 	if kept := a.keepOutputs(context.WithoutCancel(ctx), occasion, outputs); err == nil {
 		err = kept
@@ -78,4 +82,20 @@ func (a *drive) keepOutputs(ctx context.Context, occasion string, outputs []prov
 		return fmt.Errorf("record outputs of provision: %w", err)
 	}
 	return nil
+}
+
+// foundCache writes into the log what became of a cache that holds more than its size.
+func (a *drive) foundCache(ctx context.Context, f provision.Finding) {
+	done := "nothing is added to it while another attempt uses it"
+	if f.Emptied {
+		done = "it was emptied"
+	}
+	a.d.opt.Log.Warn("a cache held more than its size", "workspace", a.ws.Name, "cache", f.Cache, "size", work.SizeText(f.Size), "then", done)
+	err := a.d.opt.Record.Apply(ctx, work.Fact{
+		Kind: "cache.oversize", Actor: daemonActor(), RunID: a.at.RunID, StepID: a.at.StepID, AttemptID: a.at.ID, At: a.d.now(),
+		Body: map[string]any{"workspace": a.ws.Name, "cache": f.Cache, "held_at_least": f.Held, "size": f.Size, "emptied": f.Emptied},
+	})
+	if err != nil {
+		a.d.report(ctx, "record an oversize cache", err, "attempt", a.at.ID)
+	}
 }

@@ -134,6 +134,7 @@ var rules = map[string]rule{
 	"workspace.provision.ports":         never,
 	"run.timeout":                       raised,
 	"run.order":                         never,
+	"cache.size":                        raised,
 	"workspace.budget.wall":             raised,
 	"gate.needs":                        lost,
 	"gate.on_fail":                      later("fail", "hold", "warn"),

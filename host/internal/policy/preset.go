@@ -190,7 +190,7 @@ func (c *compiler) provision(w *config.Workspace) work.Provision {
 		})
 	}
 	for _, k := range w.Caches {
-		out.Caches = append(out.Caches, work.Cache{Name: k.Name, Variable: k.Variable})
+		out.Caches = append(out.Caches, work.Cache{Name: k.Name, Variable: k.Variable, Size: k.Size})
 	}
 	return out
 }

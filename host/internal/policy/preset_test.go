@@ -129,7 +129,7 @@ func TestWhatPreparesATreeIsCompiledWithItsSandbox(t *testing.T) {
 	next = strings.Replace(next, "  provision {", "  cache \"npm\" {\n    variable = \"npm_config_cache\"\n  }\n  provision {", 1)
 	p := w.compile(w.load(next))
 	got := p.Workspaces["api"].Provision
-	if got.Ports != 2 || !slices.Equal(got.Link, []string{"node_modules"}) || len(got.Caches) != 1 || got.Caches[0] != (work.Cache{Name: "npm", Variable: "npm_config_cache"}) {
+	if got.Ports != 2 || !slices.Equal(got.Link, []string{"node_modules"}) || len(got.Caches) != 1 || got.Caches[0] != (work.Cache{Name: "npm", Variable: "npm_config_cache", Size: 4 << 30}) {
 		t.Errorf("provision %+v", got)
 	}
 	if len(got.Runs) != 1 || !slices.Equal(got.Runs[0].Argv, []string{"npm", "ci"}) || got.Runs[0].Sandbox.Name != "box" || got.Runs[0].Declared == "" {

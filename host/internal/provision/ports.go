@@ -1,9 +1,11 @@
 package provision
 
 import (
-	"net"
-	"strconv"
+	"errors"
+	"math/rand/v2"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/drawspan/drawspan/host/fault"
 )
@@ -26,8 +28,8 @@ type Ports struct {
 func (p *Ports) Take(n int) (ports []int, release func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held == nil {
-		p.held = map[int]bool{}
+	if p.held == nil { // other daemons and runs of this machine begin elsewhere
+		p.held, p.next = map[int]bool{}, rand.IntN(lastPort-firstPort+1)
 	}
 	for tries := 0; len(ports) < n; tries++ {
 		if tries > lastPort-firstPort {
@@ -54,11 +56,24 @@ func (p *Ports) Take(n int) (ports []int, release func(), err error) {
 	}), nil
 }
 
-// free reports whether the port can be listened on now.
+// free reports whether the port can be listened on now, at every address of this machine. It is only bound,
+// so that nobody can come in meanwhile.
 func free(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		return false
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			continue // this machine has no such addresses
+		}
+		var all unix.Sockaddr = &unix.SockaddrInet4{Port: port}
+		if family == unix.AF_INET6 {
+			all = &unix.SockaddrInet6{Port: port}
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1) // without it only more is asked
+		}
+		err = unix.Bind(fd, all)
+		_ = unix.Close(fd) // nothing was written to it
+		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return false
+		}
 	}
-	return l.Close() == nil
+	return true
 }

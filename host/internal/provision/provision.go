@@ -67,6 +67,8 @@ type Host interface {
 	Run(ctx context.Context, c Command) (Exit, error)
 	// Cache is the directory of a workspace's cache; it is there.
 	Cache(workspace, name string) (string, error)
+	// Empty takes away the directory of a cache with all that is in it, at once or not at all.
+	Empty(dir string) error
 }
 
 // Command is one command in its sandbox, in a tree that it may write to.
@@ -98,7 +100,10 @@ type Request struct {
 	Ports     []int
 	AttemptID string
 	// Fill lets the commands write to the caches. It is for trees that hold nothing but what was judged.
-	Fill bool
+	Fill  bool
+	Lease *Lease // the attempt's use of the caches; nil where nobody else is there, and nothing is filled
+	// Found is told of each cache that holds more than its size.
+	Found func(Finding)
 }
 
 // Output is what a command wrote.
@@ -114,33 +119,57 @@ func Prepare(ctx context.Context, r Request) (Place, []Output, error) {
 	if err != nil {
 		return Place{}, nil, err
 	}
-	place, err := r.place(links, layered)
-	if err != nil || len(r.Provision.Runs) == 0 {
+	if len(r.Provision.Runs) == 0 {
+		place, err := r.place(links, nil)
 		return place, nil, err
 	}
-	inside := place
-	if r.Fill {
-		if inside, err = r.place(links, writable); err != nil {
-			return Place{}, nil, err
+	outputs, err := r.runs(ctx, links)
+	if err != nil {
+		return Place{}, outputs, err
+	}
+	if err := r.Tree.Settle(ctx); err != nil {
+		return Place{}, outputs, err
+	}
+	place, err := r.place(links, nil)
+	return place, outputs, err
+}
+
+// runs runs the commands, up to the first that fails.
+func (r Request) runs(ctx context.Context, links []Bind) ([]Output, error) {
+	var f *filling
+	if r.Fill && len(r.Provision.Caches) > 0 {
+		var done func()
+		var err error
+		if f, done, err = r.fill(ctx); err != nil {
+			return nil, err
 		}
+		defer done()
+		defer f.settle(context.WithoutCancel(ctx))
+	}
+	inside, err := r.place(links, f)
+	if err != nil {
+		return nil, err
 	}
 	var outputs []Output
 	for _, run := range r.Provision.Runs {
-		out, err := r.run(ctx, run, inside)
+		out, err := r.run(ctx, run, inside, f)
 		outputs = append(outputs, out)
 		if err != nil {
-			return Place{}, outputs, err
+			return outputs, err
 		}
 	}
-	return place, outputs, r.Tree.Settle(ctx)
+	return outputs, nil
 }
 
-// place is what is seen with caches in that mode.
-func (r Request) place(links []Bind, caches string) (Place, error) {
+// place is what is seen, by a filling's commands or, with nil, by all others.
+func (r Request) place(links []Bind, f *filling) (Place, error) {
 	var p Place
 	for _, l := range links {
 		l.Mode = readOnly
 		p.Binds = append(p.Binds, l)
+	}
+	if len(r.Provision.Caches) > 0 {
+		r.Lease.look()
 	}
 	for _, c := range r.Provision.Caches {
 		dir, err := r.Host.Cache(r.Workspace, c.Name)
@@ -148,7 +177,7 @@ func (r Request) place(links []Bind, caches string) (Place, error) {
 			return Place{}, fmt.Errorf("make cache %s: %w", c.Name, err)
 		}
 		inside := path.Join(cacheDir, c.Name)
-		p.Binds = append(p.Binds, Bind{Host: dir, Inside: inside, Mode: caches, Label: "cache " + c.Name})
+		p.Binds = append(p.Binds, Bind{Host: dir, Inside: inside, Mode: f.mode(c.Name), Label: "cache " + c.Name})
 		p.Env = append(p.Env, c.Variable+"="+inside)
 	}
 	for i, port := range r.Ports {
@@ -157,25 +186,33 @@ func (r Request) place(links []Bind, caches string) (Place, error) {
 	return p, nil
 }
 
-func (r Request) run(ctx context.Context, run work.ProvisionRun, inside Place) (Output, error) {
+func (r Request) run(ctx context.Context, run work.ProvisionRun, inside Place, f *filling) (Output, error) {
 	out := Output{Run: run.Name, Stdout: &Stream{}, Stderr: &Stream{}}
 	limit := run.Timeout
 	if run.Sandbox.Wall > 0 && run.Sandbox.Wall < limit {
 		limit = run.Sandbox.Wall
 	}
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	guarded, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	limited, end := context.WithTimeout(guarded, limit)
+	defer end()
 	git, err := r.Tree.Shadow(ctx)
 	if err != nil {
 		return out, err
 	}
 	dev, ino := r.Tree.Identity()
+	unguard := f.guard(ctx, cancel)
 	exit, err := r.Host.Run(limited, Command{
 		Name: run.Name, Argv: run.Argv, Policy: run.Sandbox, Tree: r.Tree.Path(), Dev: dev, Ino: ino, Git: git, Binds: inside.Binds, Env: inside.Env,
 		AttemptID: r.AttemptID, Stdout: out.Stdout, Stderr: out.Stderr,
 	})
+	unguard()
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)
+	}
+	if over := f.overfull(ctx); over != nil {
+		return out, fault.Wrap(over, fault.ProvisionFailed, "provision run %q %v", run.Name, over).At(run.Declared).
+			Fix("raise size of that cache")
 	}
 	switch {
 	case limited.Err() != nil:

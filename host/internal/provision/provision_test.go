@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,8 +31,10 @@ func (t *fakeTree) Links() ([]Bind, error) {
 }
 
 type fakeHost struct {
-	ran []Command
-	do  func(ctx context.Context, c Command) (Exit, error)
+	ran   []Command
+	do    func(ctx context.Context, c Command) (Exit, error)
+	dir   string // of all caches
+	stuck error  // why nothing can be emptied
 }
 
 func (h *fakeHost) Run(ctx context.Context, c Command) (Exit, error) {
@@ -39,15 +43,24 @@ func (h *fakeHost) Run(ctx context.Context, c Command) (Exit, error) {
 }
 
 func (h *fakeHost) Cache(workspace, name string) (string, error) {
-	return "/state/caches/" + workspace + "/" + name, nil
+	dir := filepath.Join(h.dir, workspace, name)
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+func (h *fakeHost) Empty(dir string) error {
+	if h.stuck != nil {
+		return h.stuck
+	}
+	return os.RemoveAll(dir)
 }
 
 func request(t *fakeTree, h *fakeHost, fill bool) Request {
 	box := &work.SandboxPolicy{Name: "box"}
 	return Request{
+		Lease:     new(Caches).Use("api"),
 		Workspace: "api", AttemptID: "att_1", Tree: t, Host: h, Ports: []int{20000, 20001}, Fill: fill,
 		Provision: work.Provision{
-			Caches: []work.Cache{{Name: "npm", Variable: "npm_config_cache"}},
+			Caches: []work.Cache{{Name: "npm", Variable: "npm_config_cache", Size: 1 << 20}},
 			Runs: []work.ProvisionRun{
 				{Name: "one", Argv: []string{"one"}, Sandbox: box, Timeout: time.Minute, Declared: "x.hcl:1"},
 				{Name: "two", Argv: []string{"two"}, Sandbox: box, Timeout: time.Minute, Declared: "x.hcl:5"},
@@ -66,7 +79,7 @@ func modes(binds []Bind) string {
 
 func TestLaunchesSeeLinksReadOnlyAndCachesUnderALayer(t *testing.T) {
 	for _, fill := range []bool{false, true} {
-		tree, host := &fakeTree{}, &fakeHost{do: func(context.Context, Command) (Exit, error) { return Exit{}, nil }}
+		tree, host := &fakeTree{}, &fakeHost{dir: t.TempDir(), do: func(context.Context, Command) (Exit, error) { return Exit{}, nil }}
 		place, outputs, err := Prepare(t.Context(), request(tree, host, fill))
 		if err != nil || len(outputs) != 2 || !tree.settled {
 			t.Fatalf("%v, %d outputs, settled %v", err, len(outputs), tree.settled)
@@ -89,7 +102,7 @@ func TestLaunchesSeeLinksReadOnlyAndCachesUnderALayer(t *testing.T) {
 
 func TestTheFirstFailureEndsItAndSaysWhatWasSaidLast(t *testing.T) {
 	tree := &fakeTree{}
-	host := &fakeHost{do: func(_ context.Context, c Command) (Exit, error) {
+	host := &fakeHost{dir: t.TempDir(), do: func(_ context.Context, c Command) (Exit, error) {
 		fmt.Fprint(c.Stdout, "one\n")
 		fmt.Fprint(c.Stderr, strings.Repeat("noise\n", 10)+"\x1b[31mno such\u202e package\x1b[0m\n")
 		return Exit{Code: 3}, nil
@@ -111,7 +124,7 @@ func TestTheFirstFailureEndsItAndSaysWhatWasSaidLast(t *testing.T) {
 
 func TestACommandThatDoesNotComeBackIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		host := &fakeHost{do: func(ctx context.Context, _ Command) (Exit, error) {
+		host := &fakeHost{dir: t.TempDir(), do: func(ctx context.Context, _ Command) (Exit, error) {
 			<-ctx.Done()
 			return Exit{Cause: "was lost: killed"}, nil
 		}}
@@ -125,7 +138,7 @@ func TestACommandThatDoesNotComeBackIsStopped(t *testing.T) {
 func TestACancelIsNoFailureOfTheCommand(t *testing.T) {
 	cause := errors.New("the operator changed their mind")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	host := &fakeHost{do: func(context.Context, Command) (Exit, error) {
+	host := &fakeHost{dir: t.TempDir(), do: func(context.Context, Command) (Exit, error) {
 		cancel(cause)
 		return Exit{Cause: "was lost: killed"}, nil
 	}}
@@ -136,7 +149,7 @@ func TestACancelIsNoFailureOfTheCommand(t *testing.T) {
 
 func TestATreeThatCannotBeSettledIsNotPrepared(t *testing.T) {
 	tree := &fakeTree{fail: fault.New(fault.TreeRefused, "touched")}
-	host := &fakeHost{do: func(context.Context, Command) (Exit, error) { return Exit{}, nil }}
+	host := &fakeHost{dir: t.TempDir(), do: func(context.Context, Command) (Exit, error) { return Exit{}, nil }}
 	if _, outputs, err := Prepare(t.Context(), request(tree, host, true)); fault.CodeOf(err) != fault.TreeRefused || len(outputs) != 2 {
 		t.Error(err)
 	}
@@ -185,13 +198,43 @@ func TestAPortThatSomebodyListensOnIsNotHandedOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first[0]))
-	if err != nil {
-		t.Skip("somebody else took it meanwhile")
+	for _, address := range []string{"127.0.0.1", "127.0.0.9", "[::1]", ""} {
+		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", address, first[0]))
+		if err != nil {
+			t.Logf("not tried with address %q: %v", address, err)
+			continue
+		}
+		p.next = first[0] - firstPort
+		next, _, err := p.Take(1)
+		if err != nil || next[0] == first[0] {
+			t.Errorf("got %v, %v though somebody listens on %q, port %d", next, err, address, first[0])
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	defer l.Close()
-	p.next = 0
-	if next, _, err := p.Take(1); err != nil || next[0] == first[0] {
-		t.Errorf("got %v, %v though somebody listens on %d", next, err, first[0])
+	p.next = first[0] - firstPort
+	if again, _, err := p.Take(1); err != nil || again[0] != first[0] {
+		t.Errorf("got %v, %v though nobody listens on %d any more", again, err, first[0])
+	}
+}
+
+func TestPortsEndBeforeTheyAreHandedOutTwice(t *testing.T) {
+	var p Ports
+	seen := map[int]bool{}
+	for {
+		ports, _, err := p.Take(16)
+		if err != nil {
+			if f := fault.From(err); f.Code != fault.Unavailable || len(seen) < 9000 || len(p.held) != len(seen) {
+				t.Errorf("%v after %d ports, %d are held", err, len(seen), len(p.held))
+			}
+			return
+		}
+		for _, port := range ports {
+			if seen[port] {
+				t.Fatalf("port %d was handed out twice", port)
+			}
+			seen[port] = true
+		}
 	}
 }

@@ -65,6 +65,7 @@ type ProvisionRun struct {
 type Cache struct {
 	Name     string
 	Variable string // says inside where it is
+	Size     int64  // bytes that it may keep
 }
 
 // ExecutorDecl is one `executor` block.

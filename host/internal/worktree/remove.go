@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -146,10 +147,22 @@ func (t *Tree) Remove(ctx context.Context) error {
 	return t.w.trees.discard(t.home, t.rec.Attempt)
 }
 
+// Discard deletes a directory of the state directory, whatever a program made of it. It is out of its place
+// when Discard returns, or still there as a whole.
+func (t *Trees) Discard(dir string) error {
+	err := t.discard(dir, path.Base(dir))
+	if errors.Is(err, unix.EACCES) { // the program closed it, and its entry for the parent would change
+		if err = chmodAt(unix.AT_FDCWD, dir, 0o700); err == nil {
+			err = t.discard(dir, path.Base(dir))
+		}
+	}
+	return err
+}
+
 // discard moves a directory into the trash, where Run finds it.
 func (t *Trees) discard(home, id string) error {
 	if _, err := moveAside(unix.AT_FDCWD, home, filepath.Join(t.dir, trashDir), id); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("move tree of %s into the trash: %w", id, err)
+		return fmt.Errorf("move %s into the trash: %w", id, err)
 	}
 	t.ring()
 	return nil
