@@ -11,14 +11,11 @@ import (
 
 	"github.com/zricethezav/gitleaks/v8/detect"
 	"github.com/zricethezav/gitleaks/v8/report"
-
-	"github.com/drawspan/drawspan/sdk"
 )
 
 const (
-	chunk    = 64 << 10 // bytes that are looked at in one go: gitleaks takes quadratic time in what it finds
-	overlap  = 16 << 10 // of two chunks: the longest secret that is found for sure
-	maxLeaks = sdk.MaxFindings
+	chunk   = 64 << 10 // bytes that are looked at in one go: gitleaks takes quadratic time in what it finds
+	overlap = 16 << 10 // of two chunks: the longest secret that is found for sure
 )
 
 // leak is one secret at one place. It does not leave this program.
@@ -30,34 +27,28 @@ type leak struct {
 	line, end int
 }
 
-// all looks at every text; it stops where more was found than can be told.
-func (d *detectors) all(ctx context.Context, texts []text) ([]leak, error) {
-	var leaks []leak
+// all looks at every text, until take wants no more.
+func (d *detectors) all(ctx context.Context, texts []text, take func(leak) bool) error {
 	for _, t := range texts {
-		found, err := d.text(ctx, t, maxLeaks-len(leaks))
-		if err != nil {
-			return nil, err
-		}
-		if leaks = append(leaks, found...); len(leaks) >= maxLeaks {
-			break
+		if more, err := d.text(ctx, t, take); err != nil || !more {
+			return err
 		}
 	}
-	return leaks, nil
+	return nil
 }
 
-// text looks at one text, chunk by chunk. The leaks are in the order of their lines, each once.
-func (d *detectors) text(ctx context.Context, t text, most int) ([]leak, error) {
+// text looks at one text, chunk by chunk, and hands over each leak once.
+func (d *detectors) text(ctx context.Context, t text, take func(leak) bool) (more bool, err error) {
 	with := d.full
 	if t.name || slices.ContainsFunc(d.passed, func(r *regexp.Regexp) bool { return r.MatchString(t.path) }) {
 		with = d.specific
 	}
 	seen := map[leak]bool{}
-	var leaks []leak
-	for from := 0; from < len(t.raw) && len(leaks) < most; {
+	for from := 0; from < len(t.raw); {
 		to, next := cut(t.raw, from)
 		found, err := look(ctx, with, t, from, to)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		var fresh []leak
 		for _, f := range found {
@@ -72,10 +63,12 @@ func (d *detectors) text(ctx context.Context, t text, most int) ([]leak, error) 
 		slices.SortFunc(fresh, func(a, b leak) int {
 			return cmp.Or(a.line-b.line, strings.Compare(a.rule, b.rule), strings.Compare(a.secret, b.secret))
 		})
-		leaks = append(leaks, fresh...)
+		if slices.ContainsFunc(fresh, func(l leak) bool { return !take(l) }) {
+			return false, nil
+		}
 		from = next
 	}
-	return leaks, nil
+	return true, nil
 }
 
 // cut says where the chunk ends that begins at from, and where the next one begins: at beginnings of lines

@@ -16,23 +16,29 @@ const (
 	printBytes = 16
 )
 
-// findings are the leaks without their secrets, and how many were left out as allowed.
-func (s settings) findings(leaks []leak) (findings []sdk.Finding, allowed int) {
-	prints := map[leak]string{} // of leaks without their lines
-	for _, l := range leaks {
-		same := leak{path: l.path, rule: l.rule, secret: l.secret}
-		print, ok := prints[same]
-		if !ok {
-			print = s.fingerprint(l)
-			prints[same] = print
-		}
-		if slices.Contains(s.Allow, print) {
-			allowed++
-			continue
-		}
-		findings = append(findings, l.finding(print))
+// finder makes findings of leaks, without their secrets. What is allowed is counted only: however much of it there is,
+// what is not allowed is told.
+type finder struct {
+	settings
+	prints   map[leak]string // of leaks without their lines
+	findings []sdk.Finding
+	allowed  int
+}
+
+// take is false where a verdict has no room for more.
+func (f *finder) take(l leak) bool {
+	same := leak{path: l.path, rule: l.rule, secret: l.secret}
+	print, ok := f.prints[same]
+	if !ok {
+		print = f.fingerprint(l)
+		f.prints[same] = print
 	}
-	return findings, allowed
+	if slices.Contains(f.Allow, print) {
+		f.allowed++
+		return true
+	}
+	f.findings = append(f.findings, l.finding(print))
+	return len(f.findings) < sdk.MaxFindings
 }
 
 func (l leak) finding(print string) sdk.Finding {

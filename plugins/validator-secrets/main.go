@@ -148,16 +148,15 @@ func (*secrets) Check(ctx context.Context, c *sdk.Check) (sdk.Verdict, error) {
 	if err != nil {
 		return sdk.Verdict{}, err
 	}
-	leaks, err := d.all(ctx, texts)
-	if err != nil {
+	found := finder{settings: s, prints: map[leak]string{}}
+	if err := d.all(ctx, texts, found.take); err != nil {
 		return sdk.Verdict{}, err
 	}
-	findings, allowed := s.findings(leaks)
-	v := sdk.Verdict{Outcome: sdk.Pass, Findings: findings, Metrics: metrics(texts, findings, allowed)}
-	if len(findings) > 0 {
+	v := sdk.Verdict{Outcome: sdk.Pass, Findings: found.findings, Metrics: metrics(texts, found.findings, found.allowed)}
+	if len(found.findings) > 0 {
 		v.Outcome = sdk.Fail
 	}
-	v.Message = summary(findings, allowed)
+	v.Message = summary(found.findings, found.allowed)
 	return v, nil
 }
 
