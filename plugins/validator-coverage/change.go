@@ -106,6 +106,17 @@ func code(part []byte) bool {
 	return len(part) > 0 && !bytes.HasPrefix(part, []byte("//"))
 }
 
+// shown holds that the patch shows all that was added to what is measured: of a binary file it shows no line.
+func (j *judgement) shown(changes []sdk.Change, added map[string][]int) error {
+	for _, c := range changes {
+		_, measured := j.head.files[c.Path]
+		if j.ChangedFloor != nil && measured && c.Op != "delete" && (c.Binary || len(added[c.Path]) != c.Added) {
+			return fmt.Errorf("the patch does not show what the change adds to %q", c.Path)
+		}
+	}
+	return nil
+}
+
 // change judges the lines that the change added.
 func (j *judgement) change(dir string, added map[string][]int) error {
 	tree, err := os.OpenRoot(dir)

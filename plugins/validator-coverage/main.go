@@ -157,7 +157,7 @@ func (coverage) Check(ctx context.Context, c *sdk.Check) (sdk.Verdict, error) {
 		return m.notMeasured(head.ran, err), nil
 	}
 	j := judgement{settings: s, head: head.figures, text: map[string][][]byte{}}
-	if err := j.change(c.Tree, added); err != nil {
+	if err := errors.Join(j.shown(c.Changes, added), j.change(c.Tree, added)); err != nil {
 		return m.notMeasured(head.ran, err), nil
 	}
 	if s.NoDrop {

@@ -122,6 +122,7 @@ func TestTheFloorIsForTheWhole(t *testing.T) {
 func TestTheChangedFloorIsForTheLinesThatWereAdded(t *testing.T) {
 	dir := tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 0, 4: 1, 5: 0, 6: 0})})
 	c := sdk.Check{Tree: dir, Patch: adds("a.go", 4, "\tif x {", "\t\ty()", "\t}"), Changes: modified("a.go")}
+	c.Changes[0].Added = 3
 	v := judged(t, `{`+copied+`,"changed_floor":60}`, c)
 	if v.Outcome != sdk.Fail || !slices.Equal(told(v), []string{"error uncovered a.go:5-5"}) {
 		t.Errorf("verdict = %+v", v)
@@ -136,6 +137,13 @@ func TestTheChangedFloorIsForTheLinesThatWereAdded(t *testing.T) {
 	c.PatchCut = true
 	if v := judged(t, `{`+copied+`,"changed_floor":50}`, c); v.Outcome != sdk.Error {
 		t.Errorf("over a cut patch: %+v", v)
+	}
+	hidden := sdk.Check{Tree: dir, Patch: []byte("diff --git a/a.go b/a.go\nBinary files a/a.go and b/a.go differ\n"), Changes: []sdk.Change{{Path: "a.go", Op: "modify", Binary: true}}}
+	if v := judged(t, `{`+copied+`,"changed_floor":50}`, hidden); v.Outcome != sdk.Error || !strings.Contains(v.Message, `"a.go"`) {
+		t.Errorf("over a patch that does not show a measured file: %+v", v)
+	}
+	if v := judged(t, `{`+copied+`}`, hidden); v.Outcome != sdk.Pass {
+		t.Errorf("where lines do not matter: %+v", v)
 	}
 	c.PatchCut, c.Patch = false, []byte("nonsense\n")
 	if v := judged(t, `{`+copied+`,"changed_floor":50}`, c); v.Outcome != sdk.Error {
@@ -254,6 +262,7 @@ func TestGoItselfIsMeasured(t *testing.T) {
 	added := []string{"\tif n == 0 {", "\t\t// Nothing is its own sign.", "\t\treturn 0", "\t}"}
 	head["svc/sign/sign.go"] = strings.Replace(base["svc/sign/sign.go"], "\treturn 1\n", strings.Join(added, "\n")+"\n\treturn 1\n", 1)
 	c := sdk.Check{Tree: tree(t, head), BaseTree: tree(t, base), Patch: adds("svc/sign/sign.go", 8, added...), Changes: modified("svc/sign/sign.go")}
+	c.Changes[0].Added = len(added)
 	config := `{"run":["go","test","-coverprofile=cover.out","./..."],"profile":["cover.out"],"format":"go","dir":"svc","floor":80,"changed_floor":90,"no_drop":true,
 		"env":{"GOFLAGS":"-mod=mod","GOWORK":"off"}}`
 	v := judged(t, config, c)

@@ -109,12 +109,13 @@ func normal(text string) string { return strings.Join(strings.Fields(text), " ")
 type changes struct {
 	lines   map[string]map[int]bool
 	files   map[string]bool
+	unseen  map[string]bool   // those whose lines the patch does not show: any may be new
 	renamed map[string]string // old paths to new ones
 }
 
 // changedOf reads the patch. Only where lines decide must it be whole.
 func changedOf(c *sdk.Check, needed bool) (changes, error) {
-	out := changes{lines: map[string]map[int]bool{}, files: map[string]bool{}, renamed: map[string]string{}}
+	out := changes{lines: map[string]map[int]bool{}, files: map[string]bool{}, unseen: map[string]bool{}, renamed: map[string]string{}}
 	for _, change := range c.Changes {
 		out.files[change.Path] = true
 		out.renamed[change.OldPath] = change.Path
@@ -127,14 +128,17 @@ func changedOf(c *sdk.Check, needed bool) (changes, error) {
 		return out, nil
 	}
 	files, err := patch.Parse(c.Patch)
+	if err != nil && needed {
+		return changes{}, err
+	}
 	for _, f := range files {
 		out.lines[f.New] = map[int]bool{}
 		for _, l := range f.Added {
 			out.lines[f.New][l.Number] = true
 		}
 	}
-	if err != nil && needed {
-		return changes{}, err
+	for _, change := range c.Changes {
+		out.unseen[change.Path] = change.Binary || len(out.lines[change.Path]) != change.Added
 	}
 	return out, nil
 }
@@ -145,7 +149,7 @@ func (c changes) has(i item) bool {
 	switch {
 	case i.path == "":
 		return true
-	case i.line == 0:
+	case i.line == 0 || c.unseen[i.path]:
 		return c.files[i.path]
 	}
 	added := c.lines[i.path]

@@ -151,11 +151,17 @@ func TestOnlyChangedLinesCountWhereThatIsAsked(t *testing.T) {
 		at("R", "error", "a.go", "0", "file") + "," + at("R", "error", "b.go", "0", "other") + "," + at("R", "error", "", "0", "nowhere")
 	c := sdk.Check{
 		Tree: tree(t, with(results, files{"a.go": "one\ntwo\nthree\n", "b.go": "x\n"})), BaseTree: tree(t, files{"say": clean}),
-		Patch: []byte(twoLines), Changes: []sdk.Change{{Path: "a.go", Op: "modify"}},
+		Patch: []byte(twoLines), Changes: []sdk.Change{{Path: "a.go", Op: "modify", Added: 1}},
 	}
 	v := judged(t, `{"run":["cat","say"],"only_changed":true}`, c)
 	if got := told(v); !slices.Equal(got, []string{"error R  nowhere", "error R a.go file", "error R a.go two"}) {
 		t.Errorf("findings = %q", got)
+	}
+	hidden := c
+	hidden.Patch, hidden.Changes = []byte("diff --git a/a.go b/a.go\nBinary files a/a.go and b/a.go differ\n"), []sdk.Change{{Path: "a.go", Op: "modify", Binary: true}}
+	v = judged(t, `{"run":["cat","say"],"only_changed":true}`, hidden)
+	if got := told(v); !slices.Equal(got, []string{"error R  nowhere", "error R a.go file", "error R a.go one", "error R a.go two"}) {
+		t.Errorf("where the patch does not show the lines: %q", got)
 	}
 	c.PatchCut = true
 	if v := judged(t, `{"run":["cat","say"],"only_changed":true}`, c); v.Outcome != sdk.Error {
@@ -188,6 +194,7 @@ func TestF9_ARunThatDidNotReportIsNotJudged(t *testing.T) {
 		"results null":                 {say, `{"version":"2.1.0","runs":[{"results":null}]}`},
 		"results twice":                {say, `{"version":"2.1.0","runs":[{"results":[` + finding + `],"results":[]}]}`},
 		"runs twice":                   {say, strings.Replace(whole, `"runs"`, `"runs":[{"results":[]}],"runs"`, 1)},
+		"a kind of its own":            {say, strings.Replace(whole, `"level"`, `"kind":"harmless","level"`, 1)},
 		"a level of its own":           {say, strings.Replace(whole, `"error"`, `"harmless"`, 1)},
 		"a line that is a text":        {say, strings.Replace(whole, `"startLine":1`, `"startLine":"1"`, 1)},
 		"a fraction of a line":         {say, strings.Replace(whole, `"startLine":1`, `"startLine":1.5`, 1)},

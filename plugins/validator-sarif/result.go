@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // result reads one result.
 func (p *parser) result(r *run) error {
@@ -13,7 +16,7 @@ func (p *parser) result(r *run) error {
 		"ruleIndex":           func() error { return p.whole(&one.index) },
 		"rule":                func() error { return p.reference(&one) },
 		"level":               func() error { return p.level(&one.level) },
-		"kind":                func() error { return p.text(&one.kind, maxShort) },
+		"kind":                func() error { return p.kind(&one.kind) },
 		"baselineState":       func() error { return p.text(&one.state, maxShort) },
 		"message":             func() error { return p.message(&one.message, &one.messageID, &one.arguments) },
 		"locations":           func() error { return p.locations(&one) },
@@ -23,6 +26,17 @@ func (p *parser) result(r *run) error {
 	})
 	r.raw = append(r.raw, one)
 	return err
+}
+
+// kind reads what a result is; of one that is not in the set nobody knows whether it counts.
+func (p *parser) kind(into *string) error {
+	if err := p.text(into, maxShort); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"", "fail", "open", "review", "pass", "informational", "notApplicable"}, *into) {
+		return p.wrong("%q is no kind of result", *into)
+	}
+	return nil
 }
 
 // reference reads which rule of which component a result is of.
