@@ -78,6 +78,7 @@ func (j *judge) file(c sdk.Change) {
 	j.pins(at, was.pins, now.pins)
 	j.hosts(at, was.hosts, now.hosts)
 	j.scripts(at, was.scripts, now.scripts)
+	j.includes(at, was.includes, now.includes)
 }
 
 // readAs reads a file of a tree.
@@ -301,6 +302,19 @@ func (j *judge) scripts(at spot, was, now []script) {
 		}
 		at.line = s.line
 		j.add("install-script", severe, at, s.name+"\x00"+s.text, fmt.Sprintf("%q runs a program when it is installed: %s", clip(s.name), clip(s.text)))
+	}
+}
+
+// includes judges files that requirements are taken from: one whose name does not show that it holds any would not be
+// judged when it changes.
+func (j *judge) includes(at spot, was, now []include) {
+	for _, i := range now {
+		known := slices.ContainsFunc(was, func(o include) bool { return o.name == i.name })
+		if f := formatOf(path.Join(path.Dir(at.path), i.name)); known || f != nil && f.world == worldPyPI {
+			continue
+		}
+		at.line = i.line
+		j.add("unreadable", severe, at, i.name, fmt.Sprintf("requirements are taken from %q, which nobody reads by that name: call it like requirements.txt", clip(i.name)))
 	}
 }
 

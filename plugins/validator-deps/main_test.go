@@ -179,7 +179,7 @@ func TestWhatAPackageBringsInIsJudged(t *testing.T) {
 
 func TestWhatAPythonProjectBringsInIsJudged(t *testing.T) {
 	hold(t, map[string]judging{
-		"requirements":                   {`{"deny":["pypi:evil-lib"]}`, one("requirements.txt", "requests==2.31.0"), one("requirements.txt", "# what we need", "requests==2.31.0", "Evil_Lib[x]>=1; python_version > '3' # ok", "-r other.txt"), []string{"denied requirements.txt:3"}},
+		"requirements":                   {`{"deny":["pypi:evil-lib"]}`, one("requirements.txt", "requests==2.31.0"), one("requirements.txt", "# what we need", "requests==2.31.0", "Evil_Lib[x]>=1; python_version > '3' # ok", "-r requirements-dev.txt"), []string{"denied requirements.txt:3"}},
 		"a version as Python orders it":  {`{"deny":["requests@<2.31.post1"]}`, nil, one("requirements/dev.txt", "requests==2.31.0"), []string{"denied requirements/dev.txt:1"}},
 		"an epoch":                       {`{"deny":["pypi:requests@<3"]}`, nil, one("requirements.txt", "requests==1!2.0"), nil},
 		"a continued line":               {`{"deny":["evil"]}`, nil, one("requirements-dev.txt", "a==1 \\", "  --hash=sha256:0", "evil==1"), []string{"denied requirements-dev.txt:3"}},
@@ -187,6 +187,9 @@ func TestWhatAPythonProjectBringsInIsJudged(t *testing.T) {
 		"a directory":                    {`{}`, nil, one("requirements.txt", "-e ./here", "../there"), []string{"local requirements.txt:1", "local requirements.txt:2"}},
 		"another index":                  {`{}`, one("requirements.txt", "-i https://pypi.org/simple"), one("requirements.txt", "--extra-index-url https://evil.example/simple", "a==1"), []string{"source requirements.txt:1"}},
 		"another index, written shorter": {`{}`, nil, one("requirements.txt", "-ihttps://evil.example/simple"), []string{"source requirements.txt:1"}},
+		"another file":                   {`{}`, one("requirements.txt", "-r old.lst"), one("requirements.txt", "-r old.lst", "-r requirements/dev.in", "-c ../constraints.txt", "-r evil.lst", "-revil2.lst", "--requirement=evil3.lst"), []string{"unreadable requirements.txt:4", "unreadable requirements.txt:5", "unreadable requirements.txt:6"}},
+		"a file from elsewhere":          {`{}`, nil, one("requirements.txt", "-r https://evil.example/r.txt"), []string{"source requirements.txt:1"}},
+		"what another is made of":        {`{"deny":["evil"]}`, nil, one("requirements.in", "evil"), []string{"denied requirements.in:1"}},
 		"nonsense":                       {`{}`, nil, one("requirements.txt", "a==1", "b c d"), []string{"unreadable requirements.txt:2"}},
 		"a project": {`{"deny":["a","b","c","d","e","f"]}`, nil, one("pyproject.toml",
 			"[project]", `dependencies = [`, `  "A>=1", # first`, `]`, `[project.optional-dependencies]`, `x = ["b"]`, `[build-system]`, `requires = ["c"]`,

@@ -40,6 +40,12 @@ type host struct {
 	line int
 }
 
+// include is another file that a file takes requirements from.
+type include struct {
+	name string
+	line int
+}
+
 // script is a program that runs when a package is installed.
 type script struct {
 	name string // what it belongs to
@@ -53,6 +59,8 @@ type reading struct {
 	pins    []pin
 	hosts   []host
 	scripts []script
+
+	includes []include
 }
 
 func (r *reading) add(d dependency) { r.deps = append(r.deps, d) }
@@ -102,7 +110,8 @@ func formatOf(name string) *format {
 		return &f
 	}
 	named := strings.Contains(base, "requirements") || strings.Contains(base, "constraints")
-	if path.Ext(base) == ".txt" && (named || path.Base(path.Dir(name)) == "requirements") {
+	kind := path.Ext(base) // .in is what pip-tools makes .txt of
+	if (kind == ".txt" || kind == ".in") && (named || path.Base(path.Dir(name)) == "requirements") {
 		return &format{worldPyPI, readRequirements, nil}
 	}
 	return nil
@@ -115,7 +124,7 @@ func isUnread(name string) bool {
 			return true
 		}
 	}
-	return base == "config.toml" && path.Base(path.Dir(name)) == ".cargo"
+	return (base == "config.toml" || base == "config") && path.Base(path.Dir(name)) == ".cargo"
 }
 
 // isGyp tells files whose presence makes npm compile when it installs.

@@ -93,11 +93,24 @@ func (r *reading) requirementLine(text string, line int) error {
 		r.from(fields[0][len("-i"):], line)
 	case option == "-e" || option == "--editable":
 		return r.required(value, line)
-	case strings.HasPrefix(option, "-"): // -r and -c name files that are judged when they change
+	case slices.Contains([]string{"-r", "--requirement", "-c", "--constraint"}, option):
+		r.include(value, line)
+	case hasPrefix(option, "-r", "-c"):
+		r.include(fields[0][len("-r"):], line)
+	case strings.HasPrefix(option, "-"):
 	default:
 		return r.required(text, line)
 	}
 	return nil
+}
+
+// include notes a file that requirements are taken from as well: it is judged for itself when it changes.
+func (r *reading) include(name string, line int) {
+	if strings.Contains(name, "://") {
+		r.from(name, line)
+		return
+	}
+	r.includes = append(r.includes, include{name, line})
 }
 
 func uncommented(text string) string {
