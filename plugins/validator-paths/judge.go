@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +18,11 @@ type judge struct {
 	refuse   []string
 	links    links
 	findings []sdk.Finding
+	seen     map[string]bool // fingerprints
+}
+
+func newJudge(rules []sdk.Paths, refuse []string, changes []sdk.Change) *judge {
+	return &judge{rules: rules, refuse: refuse, links: linksOf(changes), seen: map[string]bool{}}
 }
 
 // The git modes that matter here.
@@ -43,10 +50,12 @@ func (j *judge) change(c sdk.Change) {
 
 func (j *judge) add(rule, path, format string, args ...any) {
 	f := sdk.Finding{Rule: "paths/" + rule, Severity: "error", Path: path, Message: fmt.Sprintf(format, args...)}
-	f.Fingerprint = f.Rule + ":" + path
-	if !slices.ContainsFunc(j.findings, func(g sdk.Finding) bool { return g.Rule == f.Rule && g.Path == f.Path }) {
+	sum := sha256.Sum256([]byte(f.Rule + "\x00" + path))
+	f.Fingerprint = hex.EncodeToString(sum[:16])
+	if !j.seen[f.Fingerprint] {
 		j.findings = append(j.findings, f)
 	}
+	j.seen[f.Fingerprint] = true
 }
 
 // scope holds a path to one set of rules. Forbidden is forbidden in every case: on some file systems

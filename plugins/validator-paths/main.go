@@ -114,7 +114,7 @@ func (paths) Check(_ context.Context, c *sdk.Check) (sdk.Verdict, error) {
 			}
 		}
 	}
-	judge := judge{rules: rules, refuse: *s.Refuse, links: linksOf(c.Changes)}
+	judge := newJudge(rules, *s.Refuse, c.Changes)
 	for _, change := range c.Changes {
 		judge.change(change)
 	}

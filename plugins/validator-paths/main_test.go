@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -87,6 +88,31 @@ func TestF2b_EveryChangedPathIsHeldToEveryRule(t *testing.T) {
 				t.Errorf("verdict = %+v", v)
 			}
 		})
+	}
+}
+
+// F10: a baseline knows findings by their fingerprints: no path can be made to have that of another.
+func TestF10_NoTwoPathsShareAFingerprint(t *testing.T) {
+	long := strings.Repeat("a/", 200)
+	v := judged(t, `{"write":["src/**"]}`, sdk.Check{Changes: modified("\xff", "\xfe", long+"b", long+"c")})
+	prints := map[string]bool{}
+	for _, f := range v.Findings {
+		prints[f.Fingerprint] = true
+	}
+	if len(v.Findings) != 4 || len(prints) != 4 {
+		t.Errorf("%d findings with the fingerprints %v", len(v.Findings), prints)
+	}
+}
+
+// A change must not be able to make the gate run out of time by its size.
+func TestAFloodOfOffencesIsJudgedInOneGo(t *testing.T) {
+	names := make([]string, 50_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("dir/file%d", i)
+	}
+	v := judged(t, `{"write":["src/**"]}`, sdk.Check{Changes: modified(names...)})
+	if v.Outcome != sdk.Fail || len(v.Findings) != sdk.MaxFindings || !strings.Contains(v.Message, "and 49999 more") {
+		t.Errorf("%s with %d findings: %s", v.Outcome, len(v.Findings), v.Message)
 	}
 }
 
@@ -179,9 +205,9 @@ func FuzzScope(f *testing.F) {
 		if checkGlob(glob) != "" {
 			return
 		}
-		allow := judge{rules: []sdk.Paths{{Write: []string{glob}}}}
+		allow := newJudge([]sdk.Paths{{Write: []string{glob}}}, nil, nil)
 		allow.change(sdk.Change{Path: name, Op: "modify"})
-		forbid := judge{rules: []sdk.Paths{{Forbid: []string{glob}}}}
+		forbid := newJudge([]sdk.Paths{{Forbid: []string{glob}}}, nil, nil)
 		forbid.change(sdk.Change{Path: name, Op: "modify"})
 		// What may be written by a glob is forbidden by the same glob.
 		if len(allow.findings) == 0 && len(forbid.findings) == 0 {

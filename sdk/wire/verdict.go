@@ -60,10 +60,13 @@ func findingToProto(f sdk.Finding) *pb.Finding {
 		severity = "error"
 	}
 	return &pb.Finding{
-		Rule: clip(f.Rule, sdk.MaxName), Severity: severity, Path: []byte(f.Path), Line: int32(f.Line), EndLine: int32(f.EndLine),
+		Rule: clip(f.Rule, sdk.MaxName), Severity: severity, Path: []byte(f.Path), Line: line(f.Line), EndLine: line(f.EndLine),
 		Message: clip(f.Message, maxFindingText), Help: clip(f.Help, maxFindingText), Fingerprint: clip(f.Fingerprint, sdk.MaxName),
 	}
 }
+
+// line keeps a number within what the wire can carry: a report of a tool may say any.
+func line(n int) int32 { return int32(min(max(n, 0), math.MaxInt32)) }
 
 const (
 	maxFindingText = 4 << 10

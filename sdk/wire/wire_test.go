@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"reflect"
 	"strings"
@@ -112,6 +113,16 @@ func TestEventsAndTheResultArriveAsTheyWereSent(t *testing.T) {
 		if fmt.Sprintf("%+v", all[i]) != fmt.Sprintf("%+v", events[i]) {
 			t.Errorf("event %d = %+v, want %+v", i, all[i], events[i])
 		}
+	}
+}
+
+func TestALineThatTheWireCannotCarryIsTheNearestAndNoErrorOfTheVerdict(t *testing.T) {
+	h := serve(t, plugin{check: func(context.Context, *sdk.Check) (sdk.Verdict, error) {
+		return sdk.Verdict{Outcome: sdk.Fail, Findings: []sdk.Finding{{Rule: "r", Severity: "error", Line: -1, EndLine: 1 << 40}}}, nil
+	}}, `{}`)
+	v, err := h.Client.Check(t.Context(), sdk.Check{}, nil)
+	if err != nil || v.Outcome != sdk.Fail || v.Findings[0].Line != 0 || v.Findings[0].EndLine != math.MaxInt32 {
+		t.Errorf("verdict = %+v, %v", v, err)
 	}
 }
 
