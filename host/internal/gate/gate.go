@@ -137,13 +137,14 @@ func touches(globs []string, c work.Change) (bool, error) {
 // Judge decides a gate from its recorded validation.
 func Judge(rule work.GateRule, v work.Validation) Decision {
 	switch v.Result {
-	case work.ResultPass, work.ResultWarn:
-		if rule.Hold != "" {
+	case work.ResultPass, work.ResultWarn, work.ResultSkip:
+		switch {
+		case rule.Hold != "":
 			return Decision{Verdict: work.VerdictHold, Reason: rule.Hold}
+		case v.Result == work.ResultSkip:
+			return Decision{Verdict: work.VerdictPass, Reason: reason("does not apply", v.Message)}
 		}
 		return Decision{Verdict: work.VerdictPass, Reason: reason(string(v.Result), v.Message)}
-	case work.ResultSkip:
-		return Decision{Verdict: work.VerdictPass, Reason: reason("does not apply", v.Message)}
 	case work.ResultFail:
 		if rule.OnFail == "hold" {
 			return Decision{Verdict: work.VerdictHold, Reason: reason("fail", v.Message)}

@@ -113,10 +113,15 @@ func TestS39_EveryVerdictCarriesItsReason(t *testing.T) {
 	}
 }
 
-func TestAPassingValidatorStillHoldsWhereTheRuleSaysSo(t *testing.T) {
-	d := Judge(work.GateRule{Validator: "command", Hold: "a person looks"}, work.Validation{Result: work.ResultPass})
-	if d.Verdict != work.VerdictHold {
-		t.Errorf("got %v, want hold", d)
+func TestF15_NoValidatorPassesOverThePersonThatTheRuleAsks(t *testing.T) {
+	for result, want := range map[work.Result]work.Verdict{
+		work.ResultPass: work.VerdictHold, work.ResultWarn: work.VerdictHold, work.ResultSkip: work.VerdictHold,
+		work.ResultFail: work.VerdictFail, work.ResultError: work.VerdictFail, "passed": work.VerdictFail,
+	} {
+		d := Judge(work.GateRule{Validator: "exec", Hold: "a person looks"}, work.Validation{Result: result})
+		if d.Verdict != want {
+			t.Errorf("%s: got %v, want %s", result, d, want)
+		}
 	}
 }
 
