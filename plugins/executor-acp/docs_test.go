@@ -2,56 +2,15 @@ package main
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
-	"regexp"
 	"testing"
 
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
-
+	"github.com/drawspan/drawspan/config/guide"
 	"github.com/drawspan/drawspan/sdk"
 )
 
-// documented is the config block of the worked example.
-func documented(t *testing.T) json.RawMessage {
-	t.Helper()
-	guide, err := os.ReadFile("../../host/docs/acp.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := regexp.MustCompile("(?s)```hcl acp-custom\n(.*?)```").FindSubmatch(guide)
-	if block == nil {
-		t.Fatal("host/docs/acp.md has no worked example")
-	}
-	file, diags := hclsyntax.ParseConfig(block[1], "acp.md", hcl.InitialPos)
-	if diags.HasErrors() {
-		t.Fatal(diags)
-	}
-	body, ok := file.Body.(*hclsyntax.Body)
-	if !ok || len(body.Blocks) != 1 || len(body.Blocks[0].Body.Blocks) != 1 {
-		t.Fatal("the worked example is not one executor with one config block")
-	}
-	config := map[string]json.RawMessage{}
-	for name, attribute := range body.Blocks[0].Body.Blocks[0].Body.Attributes {
-		value, diags := attribute.Expr.Value(nil)
-		if diags.HasErrors() {
-			t.Fatal(diags)
-		}
-		if config[name], err = ctyjson.Marshal(value, value.Type()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	raw, err := json.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
-
 func TestTheProfileOfTheGuideDrivesAnAgent(t *testing.T) {
-	config := documented(t)
+	config := guide.Config(t, guide.Example(t, "acp.md", "```hcl acp-custom\n(.*?)```"))
 	if wrong := sdk.CheckConfig(attributes, config); len(wrong) > 0 {
 		t.Fatal(wrong)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/drawspan/drawspan/config/guide"
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
 	"github.com/drawspan/drawspan/sdk/wire"
@@ -19,6 +20,10 @@ func TestContract(t *testing.T) {
 		Manifest: manifest, New: func() any { return command{} },
 		Config: json.RawMessage(`{"run":["ls"]}`), Files: map[string]string{"a/b": "x"}, Want: sdk.Pass,
 	})
+}
+
+func TestTheExampleOfTheGuideIsAccepted(t *testing.T) {
+	sdktest.Serve(t, manifest, command{}).Configure(t, guide.Config(t, guide.Validator(t, "command", "hcl")))
 }
 
 func check(t *testing.T, ctx context.Context, config, tree string) (sdk.Verdict, string) {

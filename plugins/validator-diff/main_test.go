@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/drawspan/drawspan/config/guide"
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
 	"github.com/drawspan/drawspan/sdk/wire"
@@ -18,6 +19,10 @@ func TestContract(t *testing.T) {
 		Config:  json.RawMessage(`{"max_files":1}`),
 		Changes: []sdk.Change{{Path: "a.go", Op: "mode", OldMode: "100644", NewMode: "100755"}, {Path: "b\xff\n", Op: "delete"}},
 	})
+}
+
+func TestTheExampleOfTheGuideIsAccepted(t *testing.T) {
+	sdktest.Serve(t, manifest, diff{}).Configure(t, guide.Config(t, guide.Validator(t, "diff", "hcl")))
 }
 
 const greet = "package greet\n\nfunc Greet() string { return \"hello\" }\n"

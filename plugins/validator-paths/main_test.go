@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/drawspan/drawspan/config/guide"
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
 	"github.com/drawspan/drawspan/sdk/wire"
@@ -19,6 +20,10 @@ func TestContract(t *testing.T) {
 		Config:  json.RawMessage(`{"forbid":["secret/**"]}`),
 		Changes: []sdk.Change{{Path: "a.go", Op: "modify"}, {Path: "secret/\xff\n", Op: "add"}},
 	})
+}
+
+func TestTheExampleOfTheGuideIsAccepted(t *testing.T) {
+	sdktest.Serve(t, manifest, paths{}).Configure(t, guide.Config(t, guide.Validator(t, "paths", "hcl")))
 }
 
 func judged(t *testing.T, config string, c sdk.Check) sdk.Verdict {
