@@ -12,7 +12,6 @@ import (
 	"github.com/drawspan/drawspan/config/guide"
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 func TestContract(t *testing.T) {
@@ -141,16 +140,6 @@ func TestAConfigThatCannotRunIsRefused(t *testing.T) {
 		`{"run":["a"],"shell":true}`:     "shell",
 		"{\"run\":[\"a\\u0000\"]}":       "run",
 	} {
-		refused(t, config, attribute)
-	}
-}
-
-// refused holds that a config is refused because of an attribute.
-func refused(t *testing.T, config, attribute string) {
-	t.Helper()
-	h := sdktest.Serve(t, manifest, command{})
-	refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-	if refusal.Config[0].Attribute != attribute {
-		t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
+		sdktest.RefusedFor(t, manifest, command{}, config, attribute)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/sdktest"
 )
 
 const goodReport = `<?xml version="1.0" encoding="UTF-8"?>
@@ -323,7 +324,7 @@ func TestAReportThatIsNotDeclaredWellIsRefused(t *testing.T) {
 		`"report":"go-test-json","allow_skipped":-1`:   "allow_skipped",
 		`"report":"go-test-json","min_tests":1.5`:      "min_tests",
 	} {
-		refused(t, `{"run":["a"],`+config+`}`, attribute)
+		sdktest.RefusedFor(t, manifest, command{}, `{"run":["a"],`+config+`}`, attribute)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/drawspan/drawspan/sdk/sdktest"
 )
 
 func recorded(t testing.TB, name string) []byte {
@@ -30,7 +32,7 @@ func TestRealProfilesAreRead(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		dir := tree(t, files{"src/sign.js": string(recorded(t, "sign.js"))})
+		dir := sdktest.Tree(t, files{"src/sign.js": string(recorded(t, "sign.js"))})
 		root, err := os.OpenRoot(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -136,7 +138,7 @@ func (endless) Read(p []byte) (int, error) {
 }
 
 func TestSumsAreBounded(t *testing.T) {
-	root, err := os.OpenRoot(tree(t, files{"a": ""}))
+	root, err := os.OpenRoot(sdktest.Tree(t, files{"a": ""}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +166,7 @@ func TestSumsAreBounded(t *testing.T) {
 
 // F9: a profile names no file outside of the tree.
 func TestF9_SourcesAreFoundInTheTreeOnly(t *testing.T) {
-	dir := tree(t, files{
+	dir := sdktest.Tree(t, files{
 		"go.mod": "module example.org/m\n", "a.go": "", "sub/go.mod": "module example.org/m/sub // nested\n", "sub/b.go": "", "sub/pkg/a.py": "",
 		"twice/go.mod": "module example.org/m\n", "twice/c.go": "", "odd/go.mod": "module ../..\n",
 	})

@@ -13,7 +13,6 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 // In most of these tests the program is `cp said out`: the tree holds what it measures.
@@ -35,31 +34,9 @@ func lcov(hits map[int]int) string {
 
 type files map[string]string
 
-func tree(t *testing.T, f files) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range f {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 func judged(t *testing.T, config string, c sdk.Check) sdk.Verdict {
 	t.Helper()
-	h := sdktest.Serve(t, manifest, coverage{})
-	h.Configure(t, json.RawMessage(config))
-	c.Gate = "coverage"
-	v, err := h.Client.Check(t.Context(), c, func(string, []byte) error { return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return sdktest.Judge(t, manifest, coverage{}, config, c)
 }
 
 func told(v sdk.Verdict) []string {
@@ -81,14 +58,6 @@ func adds(path string, at int, lines ...string) []byte {
 	return []byte(head + hunk + "+" + strings.Join(lines, "\n+") + "\n")
 }
 
-func modified(paths ...string) []sdk.Change {
-	var all []sdk.Change
-	for _, p := range paths {
-		all = append(all, sdk.Change{Path: p, Op: "modify", OldMode: "100644", NewMode: "100644"})
-	}
-	return all
-}
-
 func TestContract(t *testing.T) {
 	sdktest.RunValidator(t, sdktest.ValidatorSuite{
 		Manifest: manifest, New: func() any { return coverage{} },
@@ -100,7 +69,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestTheFloorIsForTheWhole(t *testing.T) {
-	dir := tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 1, 4: 7, 5: 0})})
+	dir := sdktest.Tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 1, 4: 7, 5: 0})})
 	for floor, want := range map[string]sdk.Outcome{"0": sdk.Pass, "66.66": sdk.Pass, "66.7": sdk.Fail, "100": sdk.Fail} {
 		v := judged(t, `{`+copied+`,"floor":`+floor+`}`, sdk.Check{Tree: dir})
 		if v.Outcome != want || want == sdk.Fail && (v.Message == "" || !slices.Equal(told(v), []string{"error total-below-floor "})) {
@@ -114,14 +83,14 @@ func TestTheFloorIsForTheWhole(t *testing.T) {
 		}
 	}
 	// A floor that is reached exactly is reached.
-	if v := judged(t, `{`+copied+`,"floor":100}`, sdk.Check{Tree: tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 1})})}); v.Outcome != sdk.Pass {
+	if v := judged(t, `{`+copied+`,"floor":100}`, sdk.Check{Tree: sdktest.Tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 1})})}); v.Outcome != sdk.Pass {
 		t.Errorf("100 of 100: %+v", v)
 	}
 }
 
 func TestTheChangedFloorIsForTheLinesThatWereAdded(t *testing.T) {
-	dir := tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 0, 4: 1, 5: 0, 6: 0})})
-	c := sdk.Check{Tree: dir, Patch: adds("a.go", 4, "\tif x {", "\t\ty()", "\t}"), Changes: modified("a.go")}
+	dir := sdktest.Tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 0, 4: 1, 5: 0, 6: 0})})
+	c := sdk.Check{Tree: dir, Patch: adds("a.go", 4, "\tif x {", "\t\ty()", "\t}"), Changes: sdktest.Modified("a.go")}
 	c.Changes[0].Added = 3
 	v := judged(t, `{`+copied+`,"changed_floor":60}`, c)
 	if v.Outcome != sdk.Fail || !slices.Equal(told(v), []string{"error uncovered a.go:5-5"}) {
@@ -153,8 +122,8 @@ func TestTheChangedFloorIsForTheLinesThatWereAdded(t *testing.T) {
 
 // F10: code in a file that no test ever loads is not in a profile either.
 func TestF10_AChangedFileThatIsNotMeasuredCountsAsNotRun(t *testing.T) {
-	dir := tree(t, files{"a.go": text, "b.go": text, "c.gen.go": text, "said": lcov(map[int]int{3: 1})})
-	c := sdk.Check{Tree: dir, Patch: append(adds("b.go", 3, "func one() {", "\tif x {"), adds("c.gen.go", 3, "func one() {")...), Changes: modified("b.go", "c.gen.go")}
+	dir := sdktest.Tree(t, files{"a.go": text, "b.go": text, "c.gen.go": text, "said": lcov(map[int]int{3: 1})})
+	c := sdk.Check{Tree: dir, Patch: append(adds("b.go", 3, "func one() {", "\tif x {"), adds("c.gen.go", 3, "func one() {")...), Changes: sdktest.Modified("b.go", "c.gen.go")}
 	if v := judged(t, `{`+copied+`,"changed_floor":50}`, c); v.Outcome != sdk.Pass {
 		t.Errorf("where nothing is said about sources: %+v", v)
 	}
@@ -165,7 +134,7 @@ func TestF10_AChangedFileThatIsNotMeasuredCountsAsNotRun(t *testing.T) {
 }
 
 func TestNoChangedFileMayDrop(t *testing.T) {
-	base := tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 1, 4: 1, 5: 0})})
+	base := sdktest.Tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 1, 4: 1, 5: 0})})
 	for name, c := range map[string]struct {
 		hits map[int]int
 		want sdk.Outcome
@@ -176,25 +145,25 @@ func TestNoChangedFileMayDrop(t *testing.T) {
 		"more lines, of which less is run": {map[int]int{3: 1, 4: 1, 5: 0, 6: 0}, sdk.Fail},
 		"covered lines taken away":         {map[int]int{3: 1, 5: 0}, sdk.Pass},
 	} {
-		v := judged(t, `{`+copied+`,"no_drop":true}`, sdk.Check{Tree: tree(t, files{"a.go": text, "said": lcov(c.hits)}), BaseTree: base, Changes: modified("a.go")})
+		v := judged(t, `{`+copied+`,"no_drop":true}`, sdk.Check{Tree: sdktest.Tree(t, files{"a.go": text, "said": lcov(c.hits)}), BaseTree: base, Changes: sdktest.Modified("a.go")})
 		if v.Outcome != c.want || c.want == sdk.Fail && !slices.Equal(told(v), []string{"error coverage-dropped a.go"}) {
 			t.Errorf("%s: %+v, want %s", name, v, c.want)
 		}
 	}
-	forgotten := tree(t, files{"a.go": text, "b.go": text, "said": strings.Replace(lcov(map[int]int{3: 1}), "a.go", "b.go", 1)})
-	v := judged(t, `{`+copied+`,"no_drop":true}`, sdk.Check{Tree: forgotten, BaseTree: base, Changes: modified("a.go")})
+	forgotten := sdktest.Tree(t, files{"a.go": text, "b.go": text, "said": strings.Replace(lcov(map[int]int{3: 1}), "a.go", "b.go", 1)})
+	v := judged(t, `{`+copied+`,"no_drop":true}`, sdk.Check{Tree: forgotten, BaseTree: base, Changes: sdktest.Modified("a.go")})
 	if v.Outcome != sdk.Fail || v.Metrics["dropped"] != 1 {
 		t.Errorf("a file that is measured no more: %+v", v)
 	}
-	less := tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 0})})
-	if v := judged(t, `{`+copied+`,"no_drop":true}`, sdk.Check{Tree: less, BaseTree: base, Changes: modified("other")}); v.Outcome != sdk.Pass {
+	less := sdktest.Tree(t, files{"a.go": text, "said": lcov(map[int]int{3: 0})})
+	if v := judged(t, `{`+copied+`,"no_drop":true}`, sdk.Check{Tree: less, BaseTree: base, Changes: sdktest.Modified("other")}); v.Outcome != sdk.Pass {
 		t.Errorf("a file that was not changed: %+v", v)
 	}
 	if v := judged(t, `{`+copied+`,"no_drop":true}`, sdk.Check{Tree: less, BaseTree: base, Changes: []sdk.Change{{Path: "a.go", Op: "add"}}}); v.Outcome != sdk.Pass {
 		t.Errorf("a file that is new: %+v", v)
 	}
 	for name, base := range map[string]string{"no tree": "", "a failure": t.TempDir()} {
-		v := judged(t, `{`+copied+`,"no_drop":true}`, sdk.Check{Tree: less, BaseTree: base, Changes: modified("a.go")})
+		v := judged(t, `{`+copied+`,"no_drop":true}`, sdk.Check{Tree: less, BaseTree: base, Changes: sdktest.Modified("a.go")})
 		if v.Outcome != sdk.Error || !strings.Contains(v.Message, "base") {
 			t.Errorf("%s: %+v", name, v)
 		}
@@ -226,7 +195,7 @@ func TestF9_ARunThatDidNotMeasureIsNoVerdict(t *testing.T) {
 		"more profiles than we do": {with(`["sh","-c","for i in $(seq 600); do cp said out$i; done"]`, "out*"), whole, sdk.Error},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := judged(t, c.config, sdk.Check{Tree: tree(t, files{"a.go": text, "said": c.said})})
+			v := judged(t, c.config, sdk.Check{Tree: sdktest.Tree(t, files{"a.go": text, "said": c.said})})
 			if v.Outcome != c.want || v.Message == "" {
 				t.Errorf("verdict = %+v, want %s and why", v, c.want)
 			}
@@ -261,7 +230,7 @@ func TestGoItselfIsMeasured(t *testing.T) {
 	}
 	added := []string{"\tif n == 0 {", "\t\t// Nothing is its own sign.", "\t\treturn 0", "\t}"}
 	head["svc/sign/sign.go"] = strings.Replace(base["svc/sign/sign.go"], "\treturn 1\n", strings.Join(added, "\n")+"\n\treturn 1\n", 1)
-	c := sdk.Check{Tree: tree(t, head), BaseTree: tree(t, base), Patch: adds("svc/sign/sign.go", 8, added...), Changes: modified("svc/sign/sign.go")}
+	c := sdk.Check{Tree: sdktest.Tree(t, head), BaseTree: sdktest.Tree(t, base), Patch: adds("svc/sign/sign.go", 8, added...), Changes: sdktest.Modified("svc/sign/sign.go")}
 	c.Changes[0].Added = len(added)
 	config := `{"run":["go","test","-coverprofile=cover.out","./..."],"profile":["cover.out"],"format":"go","dir":"svc","floor":80,"changed_floor":90,"no_drop":true,
 		"env":{"GOFLAGS":"-mod=mod","GOWORK":"off"}}`
@@ -297,10 +266,6 @@ func TestAConfigThatCannotMeasureIsRefused(t *testing.T) {
 		`{"run":["a"],"sources":["**/*.go"]` + rest + `}`:   "sources",
 		`{"run":["a"],"branches":true` + rest + `}`:         "branches",
 	} {
-		h := sdktest.Serve(t, manifest, coverage{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, coverage{}, config, attribute)
 	}
 }

@@ -42,19 +42,19 @@ func TestF10_WhatCannotBeReadNeverPasses(t *testing.T) {
 }
 
 func TestF9_NothingOutsideOfTheTreeIsRead(t *testing.T) {
-	outside := plant(t, one("package.json", `{}`))
+	outside := sdktest.Tree(t, one("package.json", `{}`))
 	for name, target := range map[string]string{"package.json": filepath.Join(outside, "package.json"), "go.mod": "real", "go.sum": "/dev/zero"} {
-		tree := plant(t, files{"real": "module m\n"})
+		tree := sdktest.Tree(t, files{"real": "module m\n"})
 		if err := os.Symlink(target, filepath.Join(tree, name)); err != nil {
 			t.Fatal(err)
 		}
-		v, err := deps{}.Check(t.Context(), &sdk.Check{Tree: tree, BaseTree: t.TempDir(), Changes: modified(name)})
+		v, err := deps{}.Check(t.Context(), &sdk.Check{Tree: tree, BaseTree: t.TempDir(), Changes: sdktest.Modified(name)})
 		if err != nil || v.Outcome != sdk.Fail || v.Findings[0].Rule != "deps/unreadable" {
 			t.Errorf("%s -> %s: %+v, %v", name, target, v, err)
 		}
 	}
 	for _, name := range []string{"../go.mod", "/etc/go.mod", "missing/go.mod"} {
-		v, err := deps{}.Check(t.Context(), &sdk.Check{Tree: t.TempDir(), BaseTree: t.TempDir(), Changes: modified(name)})
+		v, err := deps{}.Check(t.Context(), &sdk.Check{Tree: t.TempDir(), BaseTree: t.TempDir(), Changes: sdktest.Modified(name)})
 		if err != nil || v.Outcome != sdk.Fail {
 			t.Errorf("%s: %+v, %v", name, v, err)
 		}
@@ -108,7 +108,7 @@ func fuzzed(f *testing.F, name string, seeds ...string) {
 		}
 		tree := files{name: string(now)}
 		verdict := func() sdk.Verdict {
-			c := sdk.Check{Tree: plant(t, tree), BaseTree: plant(t, files{name: string(was)}), Changes: modified(name), Config: json.RawMessage(`{"allow":["nothing"],"refuse":["new","floating","downgrades","sources","local","forks","rewritten","install-scripts"]}`)}
+			c := sdk.Check{Tree: sdktest.Tree(t, tree), BaseTree: sdktest.Tree(t, files{name: string(was)}), Changes: sdktest.Modified(name), Config: json.RawMessage(`{"allow":["nothing"],"refuse":["new","floating","downgrades","sources","local","forks","rewritten","install-scripts"]}`)}
 			v, err := deps{}.Check(t.Context(), &c)
 			if err != nil {
 				t.Fatal(err)
@@ -179,7 +179,7 @@ func BenchmarkLargeLock(b *testing.B) {
 	}
 	text.WriteString("}}")
 	h := sdktest.Serve(b, manifest, deps{})
-	c := sdk.Check{Tree: plant(b, files{"package-lock.json": text.String()}), BaseTree: b.TempDir(), Changes: modified("package-lock.json"), Config: json.RawMessage(`{"allow":["p*"]}`)}
+	c := sdk.Check{Tree: sdktest.Tree(b, files{"package-lock.json": text.String()}), BaseTree: b.TempDir(), Changes: sdktest.Modified("package-lock.json"), Config: json.RawMessage(`{"allow":["p*"]}`)}
 	for b.Loop() {
 		if v, err := h.Client.Check(b.Context(), c, nil); err != nil || v.Outcome != sdk.Pass {
 			b.Fatal(v, err)

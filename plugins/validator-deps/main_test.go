@@ -3,15 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 func TestContract(t *testing.T) {
@@ -20,50 +18,17 @@ func TestContract(t *testing.T) {
 		Config:  json.RawMessage(`{"deny":["npm:left-pad"]}`),
 		Files:   map[string]string{"package.json": `{"dependencies":{"left-pad":"1.3.0"}}`},
 		Base:    map[string]string{"package.json": `{}`},
-		Changes: modified("package.json"),
+		Changes: sdktest.Modified("package.json"),
 	})
-}
-
-func modified(names ...string) []sdk.Change {
-	var all []sdk.Change
-	for _, n := range names {
-		all = append(all, sdk.Change{Path: n, Op: "modify", OldMode: "100644", NewMode: "100644"})
-	}
-	return all
 }
 
 type files map[string]string
 
-func plant(t testing.TB, all files) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range all {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 // judged checks head against base; what is in head counts as changed.
 func judged(t testing.TB, config string, base, head files) sdk.Verdict {
 	t.Helper()
-	h := sdktest.Serve(t, manifest, deps{})
-	h.Configure(t, json.RawMessage(config))
-	var names []string
-	for name := range head {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	v, err := h.Client.Check(t.Context(), sdk.Check{Tree: plant(t, head), BaseTree: plant(t, base), Changes: modified(names...)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	c := sdk.Check{Tree: sdktest.Tree(t, head), BaseTree: sdktest.Tree(t, base), Changes: sdktest.Modified(slices.Sorted(maps.Keys(head))...)}
+	return sdktest.Judge(t, manifest, deps{}, config, c)
 }
 
 // told are the findings as "rule path:line".
@@ -224,7 +189,7 @@ func TestWhatACrateBringsInIsJudged(t *testing.T) {
 }
 
 func TestAFileThatMakesNpmCompileIsAnInstallScript(t *testing.T) {
-	check := sdk.Check{Tree: plant(t, files{"binding.gyp": "{}"}), BaseTree: t.TempDir(), Changes: []sdk.Change{{Path: "binding.gyp", Op: "add"}}}
+	check := sdk.Check{Tree: sdktest.Tree(t, files{"binding.gyp": "{}"}), BaseTree: t.TempDir(), Changes: []sdk.Change{{Path: "binding.gyp", Op: "add"}}}
 	v, err := deps{}.Check(t.Context(), &check)
 	if err != nil || !slices.Equal(told(v), []string{"install-script binding.gyp:0"}) {
 		t.Errorf("%+v, %v", v, err)
@@ -242,7 +207,7 @@ func TestAFileOfAKindThatIsNotReadIsToldAndNothingElseIsJudged(t *testing.T) {
 }
 
 func TestADeletionBringsNothingIn(t *testing.T) {
-	check := sdk.Check{Tree: t.TempDir(), BaseTree: plant(t, one("go.mod", "module m")), Changes: []sdk.Change{{Path: "go.mod", Op: "delete"}}}
+	check := sdk.Check{Tree: t.TempDir(), BaseTree: sdktest.Tree(t, one("go.mod", "module m")), Changes: []sdk.Change{{Path: "go.mod", Op: "delete"}}}
 	if v, err := (deps{}).Check(t.Context(), &check); err != nil || v.Outcome != sdk.Skip {
 		t.Errorf("%+v, %v", v, err)
 	}
@@ -251,7 +216,7 @@ func TestADeletionBringsNothingIn(t *testing.T) {
 func TestARenamedFileIsComparedWithWhatItWas(t *testing.T) {
 	old := "module m\nrequire a.example/x v1.0.0\n"
 	check := sdk.Check{
-		Tree: plant(t, files{"sub/go.mod": old}), BaseTree: plant(t, files{"go.mod": old}), Config: json.RawMessage(`{"refuse":["new"]}`),
+		Tree: sdktest.Tree(t, files{"sub/go.mod": old}), BaseTree: sdktest.Tree(t, files{"go.mod": old}), Config: json.RawMessage(`{"refuse":["new"]}`),
 		Changes: []sdk.Change{{Path: "sub/go.mod", OldPath: "go.mod", Op: "rename"}},
 	}
 	if v, err := (deps{}).Check(t.Context(), &check); err != nil || v.Outcome != sdk.Pass {
@@ -269,7 +234,7 @@ func TestAFindingIsTheSameWhereverItsLineMoves(t *testing.T) {
 }
 
 func TestWithoutABaseNothingIsJudged(t *testing.T) {
-	check := sdk.Check{Tree: plant(t, one("go.mod", "module m")), Changes: modified("go.mod")}
+	check := sdk.Check{Tree: sdktest.Tree(t, one("go.mod", "module m")), Changes: sdktest.Modified("go.mod")}
 	if v, err := (deps{}).Check(t.Context(), &check); err == nil {
 		t.Errorf("verdict = %+v without a base", v)
 	}
@@ -290,10 +255,6 @@ func TestARuleThatCouldNotMatchIsRefused(t *testing.T) {
 		`{"alow":["x"]}`:                   "alow",
 		`{"allow":"x"}`:                    "allow",
 	} {
-		h := sdktest.Serve(t, manifest, deps{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, deps{}, config, attribute)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,13 +109,7 @@ func changes(t *testing.T, after files, list []byte) []sdk.Change {
 // judged is the verdict of the plugin, over the wire.
 func judged(t *testing.T, config string, c sdk.Check) sdk.Verdict {
 	t.Helper()
-	h := sdktest.Serve(t, manifest, diff{})
-	h.Configure(t, json.RawMessage(config))
-	v, err := h.Client.Check(t.Context(), c, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return sdktest.Judge(t, manifest, diff{}, config, c)
 }
 
 // told are the findings as "rule path:line", without line 0.

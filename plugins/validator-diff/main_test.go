@@ -10,7 +10,6 @@ import (
 	"github.com/drawspan/drawspan/config/guide"
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 func TestContract(t *testing.T) {
@@ -136,11 +135,7 @@ func TestAConfigThatMeansNothingIsRefused(t *testing.T) {
 		`{"hidden_character":["fail"]}`:     "hidden_character",
 		`{"symlink":"fail","modes":"fail"}`: "modes",
 	} {
-		h := sdktest.Serve(t, manifest, diff{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, diff{}, config, attribute)
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 // This program is also the operator's.
@@ -76,14 +75,8 @@ func TestContract(t *testing.T) {
 
 func judged(t *testing.T, config json.RawMessage, c sdk.Check) sdk.Verdict {
 	t.Helper()
-	h := sdktest.Serve(t, manifest, program{})
-	h.Configure(t, config)
 	c.Tree = t.TempDir()
-	v, err := h.Client.Check(t.Context(), c, func(string, []byte) error { return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return sdktest.Judge(t, manifest, program{}, string(config), c)
 }
 
 func TestAProgramsVerdictIsTaken(t *testing.T) {
@@ -230,11 +223,7 @@ func TestAConfigThatCannotRunIsRefused(t *testing.T) {
 		`{"run":["a"],"dir":"x"}`:          "dir",
 		`{}`:                               "run",
 	} {
-		h := sdktest.Serve(t, manifest, program{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, program{}, config, attribute)
 	}
 }
 

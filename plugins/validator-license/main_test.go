@@ -14,7 +14,6 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 func TestContract(t *testing.T) {
@@ -22,7 +21,7 @@ func TestContract(t *testing.T) {
 		Manifest: manifest, New: func() any { return license{} }, Want: sdk.Fail,
 		Files:   map[string]string{"LICENSE": "All is yours.\n"},
 		Base:    map[string]string{"LICENSE": text(t, "License/MIT/pristine.txt")},
-		Changes: modified("LICENSE"),
+		Changes: sdktest.Modified("LICENSE"),
 	})
 }
 
@@ -36,30 +35,7 @@ func text(t testing.TB, name string) string {
 	return string(content)
 }
 
-func modified(names ...string) []sdk.Change {
-	var all []sdk.Change
-	for _, n := range names {
-		all = append(all, sdk.Change{Path: n, Op: "modify", OldMode: "100644", NewMode: "100644"})
-	}
-	return all
-}
-
 type files map[string]string
-
-func plant(t testing.TB, all files) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range all {
-		at := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(at, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
 
 // judged checks head against base. What differs counts as changed.
 func judged(t testing.TB, config string, base, head files) sdk.Verdict {
@@ -78,13 +54,7 @@ func judged(t testing.TB, config string, base, head files) sdk.Verdict {
 		}
 	}
 	slices.SortFunc(changes, func(a, b sdk.Change) int { return strings.Compare(a.Path, b.Path) })
-	h := sdktest.Serve(t, manifest, license{})
-	h.Configure(t, json.RawMessage(config))
-	v, err := h.Client.Check(t.Context(), sdk.Check{Tree: plant(t, head), BaseTree: plant(t, base), Changes: changes}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return sdktest.Judge(t, manifest, license{}, config, sdk.Check{Tree: sdktest.Tree(t, head), BaseTree: sdktest.Tree(t, base), Changes: changes})
 }
 
 // told are the findings as "rule path:line".
@@ -173,7 +143,7 @@ func TestTheHeadOfAFileIsJudgedToo(t *testing.T) {
 func TestARenamedFileIsComparedWithWhatItWas(t *testing.T) {
 	content := "// SPDX-License-Identifier: MIT\npackage a\n"
 	check := sdk.Check{
-		Tree: plant(t, files{"b.go": "package a\n"}), BaseTree: plant(t, files{"a.go": content}),
+		Tree: sdktest.Tree(t, files{"b.go": "package a\n"}), BaseTree: sdktest.Tree(t, files{"a.go": content}),
 		Changes: []sdk.Change{{Path: "b.go", OldPath: "a.go", Op: "rename"}},
 	}
 	v, err := license{}.Check(t.Context(), &check)
@@ -194,26 +164,26 @@ func TestF10_WhatCannotBeReadNeverPasses(t *testing.T) {
 	if v := judged(t, `{"refuse":[]}`, nil, many); v.Outcome != sdk.Error {
 		t.Errorf("more licence files than are read: %+v", v)
 	}
-	check := sdk.Check{Tree: t.TempDir(), Changes: modified("LICENSE")}
+	check := sdk.Check{Tree: t.TempDir(), Changes: sdktest.Modified("LICENSE")}
 	if v, err := (license{}).Check(t.Context(), &check); err == nil {
 		t.Errorf("without a base: %+v", v)
 	}
 }
 
 func TestF9_NothingOutsideOfTheTreeIsRead(t *testing.T) {
-	outside := plant(t, files{"LICENSE": text(t, "License/MIT/pristine.txt")})
+	outside := sdktest.Tree(t, files{"LICENSE": text(t, "License/MIT/pristine.txt")})
 	for _, target := range []string{filepath.Join(outside, "LICENSE"), "/dev/zero", "../" + path.Base(outside) + "/LICENSE", "LICENSE"} {
 		tree := t.TempDir()
 		if err := os.Symlink(target, filepath.Join(tree, "LICENSE")); err != nil {
 			t.Fatal(err)
 		}
-		v, err := license{}.Check(t.Context(), &sdk.Check{Tree: tree, BaseTree: outside, Changes: modified("LICENSE")})
+		v, err := license{}.Check(t.Context(), &sdk.Check{Tree: tree, BaseTree: outside, Changes: sdktest.Modified("LICENSE")})
 		if err != nil || v.Outcome != sdk.Fail || !strings.Contains(v.Message, "was under MIT and is now under no known licence") {
 			t.Errorf("a link to %s: %+v, %v", target, v, err)
 		}
 	}
 	for _, name := range []string{"../LICENSE", "/etc/LICENSE", "missing/LICENSE", "missing.go"} {
-		v, err := license{}.Check(t.Context(), &sdk.Check{Tree: t.TempDir(), BaseTree: t.TempDir(), Changes: modified(name)})
+		v, err := license{}.Check(t.Context(), &sdk.Check{Tree: t.TempDir(), BaseTree: t.TempDir(), Changes: sdktest.Modified(name)})
 		if err != nil || v.Outcome != sdk.Fail {
 			t.Errorf("%s: %+v, %v", name, v, err)
 		}
@@ -241,11 +211,7 @@ func TestARuleThatCouldNotMatchIsRefused(t *testing.T) {
 		`{"alow":["MIT"]}`:                "alow",
 		`{"allow":"MIT"}`:                 "allow",
 	} {
-		h := sdktest.Serve(t, manifest, license{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, license{}, config, attribute)
 	}
 }
 
@@ -257,7 +223,7 @@ func fuzzed(f *testing.F, name string) {
 		if len(was)+len(now) > 16<<10 {
 			return
 		}
-		c := sdk.Check{Tree: plant(t, files{name: now}), BaseTree: plant(t, files{name: was}), Changes: modified(name), Config: json.RawMessage(`{"allow":["none"]}`)}
+		c := sdk.Check{Tree: sdktest.Tree(t, files{name: now}), BaseTree: sdktest.Tree(t, files{name: was}), Changes: sdktest.Modified(name), Config: json.RawMessage(`{"allow":["none"]}`)}
 		first, err := license{}.Check(t.Context(), &c)
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"github.com/drawspan/drawspan/config/guide"
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 func TestContract(t *testing.T) {
@@ -28,13 +27,7 @@ func TestTheExampleOfTheGuideIsAccepted(t *testing.T) {
 
 func judged(t *testing.T, config string, c sdk.Check) sdk.Verdict {
 	t.Helper()
-	h := sdktest.Serve(t, manifest, paths{})
-	h.Configure(t, json.RawMessage(config))
-	v, err := h.Client.Check(t.Context(), c, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return sdktest.Judge(t, manifest, paths{}, config, c)
 }
 
 // offences are the findings as "rule path".
@@ -42,14 +35,6 @@ func offences(v sdk.Verdict) []string {
 	var all []string
 	for _, f := range v.Findings {
 		all = append(all, strings.TrimPrefix(f.Rule, "paths/")+" "+f.Path)
-	}
-	return all
-}
-
-func modified(names ...string) []sdk.Change {
-	var all []sdk.Change
-	for _, n := range names {
-		all = append(all, sdk.Change{Path: n, Op: "modify", OldMode: "100644", NewMode: "100644"})
 	}
 	return all
 }
@@ -62,20 +47,20 @@ func TestF2b_EveryChangedPathIsHeldToEveryRule(t *testing.T) {
 		want    []string
 	}{
 		"no change":                 {`{"write":["a"]}`, nil, nil, nil},
-		"no rules":                  {`{}`, nil, modified("a", "b/c"), nil},
-		"a star does not cross":     {`{"write":["src/*"]}`, nil, modified("src/a.go", "src/b/c.go", "src"), []string{"write src/b/c.go", "write src"}},
-		"two stars do":              {`{"write":["src/**"]}`, nil, modified("src/a.go", "src/b/c.go", "srcs/x"), []string{"write srcs/x"}},
-		"a directory's rule":        {`{"forbid":[".github/**"]}`, nil, modified(".github", ".github/workflows/x.yml", "docs/.github/x"), []string{"forbid .github", "forbid .github/workflows/x.yml"}},
-		"an extension":              {`{"forbid":["**/*.pem"]}`, nil, modified("a.pem", "x/y/b.pem", "c.pem.txt"), []string{"forbid a.pem", "forbid x/y/b.pem"}},
-		"forbid wins":               {`{"write":["**"],"forbid":["go.mod"]}`, nil, modified("go.mod", "x/go.mod"), []string{"forbid go.mod"}},
-		"forbid ignores case":       {`{"forbid":[".github/**","Makefile"]}`, nil, modified(".GitHub/x", "makefile", "MAKEFILE"), []string{"forbid .GitHub/x", "forbid makefile", "forbid MAKEFILE"}},
-		"write does not":            {`{"write":["src/**"]}`, nil, modified("SRC/x"), []string{"write SRC/x"}},
-		"every set must be content": {`{"write":["a/**","b/**"]}`, []sdk.Paths{{Write: []string{"a/**"}}, {Forbid: []string{"a/x"}}}, modified("a/1", "b/1", "a/x"), []string{"write b/1", "forbid a/x"}},
-		"the workspace's alone":     {``, []sdk.Paths{{Write: []string{"a/**"}, Forbid: []string{"**/b"}}}, modified("a/b", "c"), []string{"forbid a/b", "write c"}},
+		"no rules":                  {`{}`, nil, sdktest.Modified("a", "b/c"), nil},
+		"a star does not cross":     {`{"write":["src/*"]}`, nil, sdktest.Modified("src/a.go", "src/b/c.go", "src"), []string{"write src/b/c.go", "write src"}},
+		"two stars do":              {`{"write":["src/**"]}`, nil, sdktest.Modified("src/a.go", "src/b/c.go", "srcs/x"), []string{"write srcs/x"}},
+		"a directory's rule":        {`{"forbid":[".github/**"]}`, nil, sdktest.Modified(".github", ".github/workflows/x.yml", "docs/.github/x"), []string{"forbid .github", "forbid .github/workflows/x.yml"}},
+		"an extension":              {`{"forbid":["**/*.pem"]}`, nil, sdktest.Modified("a.pem", "x/y/b.pem", "c.pem.txt"), []string{"forbid a.pem", "forbid x/y/b.pem"}},
+		"forbid wins":               {`{"write":["**"],"forbid":["go.mod"]}`, nil, sdktest.Modified("go.mod", "x/go.mod"), []string{"forbid go.mod"}},
+		"forbid ignores case":       {`{"forbid":[".github/**","Makefile"]}`, nil, sdktest.Modified(".GitHub/x", "makefile", "MAKEFILE"), []string{"forbid .GitHub/x", "forbid makefile", "forbid MAKEFILE"}},
+		"write does not":            {`{"write":["src/**"]}`, nil, sdktest.Modified("SRC/x"), []string{"write SRC/x"}},
+		"every set must be content": {`{"write":["a/**","b/**"]}`, []sdk.Paths{{Write: []string{"a/**"}}, {Forbid: []string{"a/x"}}}, sdktest.Modified("a/1", "b/1", "a/x"), []string{"write b/1", "forbid a/x"}},
+		"the workspace's alone":     {``, []sdk.Paths{{Write: []string{"a/**"}, Forbid: []string{"**/b"}}}, sdktest.Modified("a/b", "c"), []string{"forbid a/b", "write c"}},
 		"a rename has two paths":    {`{"write":["a/**"]}`, nil, []sdk.Change{{Path: "a/x", OldPath: "b/x", Op: "rename"}}, []string{"write b/x"}},
 		"a deletion counts":         {`{"forbid":["a"]}`, nil, []sdk.Change{{Path: "a", Op: "delete", OldMode: "100644", NewMode: "000000"}}, []string{"forbid a"}},
-		"names are bytes":           {`{"write":["ok/**"]}`, nil, modified("ok/\xff\xfe", "o\nk", "ok/..", "{ok}"), []string{"write o\nk", "write {ok}"}},
-		"alternatives":              {`{"write":["{cmd,pkg}/**"]}`, nil, modified("cmd/x", "pkg/y", "src/z"), []string{"write src/z"}},
+		"names are bytes":           {`{"write":["ok/**"]}`, nil, sdktest.Modified("ok/\xff\xfe", "o\nk", "ok/..", "{ok}"), []string{"write o\nk", "write {ok}"}},
+		"alternatives":              {`{"write":["{cmd,pkg}/**"]}`, nil, sdktest.Modified("cmd/x", "pkg/y", "src/z"), []string{"write src/z"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := judged(t, c.config, sdk.Check{Changes: c.changes, Paths: c.rules})
@@ -99,7 +84,7 @@ func TestF2b_EveryChangedPathIsHeldToEveryRule(t *testing.T) {
 // F10: a baseline knows findings by their fingerprints: no path can be made to have that of another.
 func TestF10_NoTwoPathsShareAFingerprint(t *testing.T) {
 	long := strings.Repeat("a/", 200)
-	v := judged(t, `{"write":["src/**"]}`, sdk.Check{Changes: modified("\xff", "\xfe", long+"b", long+"c")})
+	v := judged(t, `{"write":["src/**"]}`, sdk.Check{Changes: sdktest.Modified("\xff", "\xfe", long+"b", long+"c")})
 	prints := map[string]bool{}
 	for _, f := range v.Findings {
 		prints[f.Fingerprint] = true
@@ -115,7 +100,7 @@ func TestAFloodOfOffencesIsJudgedInOneGo(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprintf("dir/file%d", i)
 	}
-	v := judged(t, `{"write":["src/**"]}`, sdk.Check{Changes: modified(names...)})
+	v := judged(t, `{"write":["src/**"]}`, sdk.Check{Changes: sdktest.Modified(names...)})
 	if v.Outcome != sdk.Fail || len(v.Findings) != sdk.MaxFindings || !strings.Contains(v.Message, "and 49999 more") {
 		t.Errorf("%s with %d findings: %s", v.Outcome, len(v.Findings), v.Message)
 	}
@@ -186,16 +171,12 @@ func TestAGlobThatCouldNotMatchIsRefused(t *testing.T) {
 		`{"wirte":["a"]}`:         "wirte",
 		`{"write":"a"}`:           "write",
 	} {
-		h := sdktest.Serve(t, manifest, paths{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, paths{}, config, attribute)
 	}
 }
 
 func TestRulesThatAreNoGlobsAreNotEvaluated(t *testing.T) {
-	v := judged(t, `{}`, sdk.Check{Changes: modified("a"), Paths: []sdk.Paths{{Forbid: []string{"["}}}})
+	v := judged(t, `{}`, sdk.Check{Changes: sdktest.Modified("a"), Paths: []sdk.Paths{{Forbid: []string{"["}}}})
 	if v.Outcome != sdk.Error {
 		t.Errorf("verdict = %+v, want error", v)
 	}

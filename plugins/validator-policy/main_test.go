@@ -53,13 +53,7 @@ func config(t testing.TB, rules ...string) string {
 
 func judged(t testing.TB, config string, c sdk.Check) sdk.Verdict {
 	t.Helper()
-	h := sdktest.Serve(t, manifest, &policy{})
-	h.Configure(t, json.RawMessage(config))
-	v, err := h.Client.Check(t.Context(), c, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return sdktest.Judge(t, manifest, &policy{}, config, c)
 }
 
 func TestContract(t *testing.T) {
@@ -217,11 +211,7 @@ func TestNonsenseIsRefusedBeforeAnythingIsJudged(t *testing.T) {
 		`{"rules":{"a":"claims.failed"},"messages":{"b":"x"}}`: "messages",
 		string(text):                                           "rules",
 	} {
-		h := sdktest.Serve(t, manifest, &policy{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%.60s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, &policy{}, config, attribute)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 // In these tests the analyser is `cat say`: the tree holds its report.
@@ -30,21 +29,6 @@ func TestContract(t *testing.T) {
 
 type files map[string]string
 
-func tree(t *testing.T, f files) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range f {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 // with is a tree whose report has these results.
 func with(results string, more files) files {
 	f := files{"say": `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":[{"id":"R"},{"id":"Q"}]}},"results":[` + results + `]}]}`}
@@ -62,14 +46,7 @@ func at(rule, level, uri, line, message string) string {
 
 func judged(t *testing.T, config string, c sdk.Check) sdk.Verdict {
 	t.Helper()
-	h := sdktest.Serve(t, manifest, sarif{})
-	h.Configure(t, json.RawMessage(config))
-	c.Gate = "lint"
-	v, err := h.Client.Check(t.Context(), c, func(string, []byte) error { return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return sdktest.Judge(t, manifest, sarif{}, config, c)
 }
 
 func told(v sdk.Verdict) []string {
@@ -97,7 +74,7 @@ func TestOnlyWhatTheBaseDoesNotHaveCounts(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := judged(t, say, sdk.Check{Tree: tree(t, c.head), BaseTree: tree(t, base)})
+			v := judged(t, say, sdk.Check{Tree: sdktest.Tree(t, c.head), BaseTree: sdktest.Tree(t, base)})
 			want := sdk.Pass
 			if c.want != nil {
 				want = sdk.Fail
@@ -110,7 +87,7 @@ func TestOnlyWhatTheBaseDoesNotHaveCounts(t *testing.T) {
 			}
 		})
 	}
-	v := judged(t, `{"run":["cat","say"],"new_only":false}`, sdk.Check{Tree: tree(t, base)})
+	v := judged(t, `{"run":["cat","say"],"new_only":false}`, sdk.Check{Tree: sdktest.Tree(t, base)})
 	if v.Outcome != sdk.Fail || len(v.Findings) != 2 {
 		t.Errorf("with new_only = false: %+v", v)
 	}
@@ -119,15 +96,15 @@ func TestOnlyWhatTheBaseDoesNotHaveCounts(t *testing.T) {
 func TestAFileThatMovedKeepsItsResults(t *testing.T) {
 	base := with(at("R", "warning", "a.go", "1", "old"), files{"a.go": "bad\n"})
 	head := with(at("R", "warning", "b.go", "1", "old"), files{"b.go": "bad\n"})
-	v := judged(t, say, sdk.Check{Tree: tree(t, head), BaseTree: tree(t, base), Changes: []sdk.Change{{Path: "b.go", OldPath: "a.go", Op: "modify"}}})
+	v := judged(t, say, sdk.Check{Tree: sdktest.Tree(t, head), BaseTree: sdktest.Tree(t, base), Changes: []sdk.Change{{Path: "b.go", OldPath: "a.go", Op: "modify"}}})
 	if v.Outcome != sdk.Pass {
 		t.Errorf("verdict = %+v", v)
 	}
 }
 
 func TestTheLevelDecides(t *testing.T) {
-	head := tree(t, with(at("R", "note", "a", "1", "n")+","+at("R", "warning", "a", "1", "w")+","+at("R", "none", "a", "1", "o"), files{"a": "x"}))
-	base := tree(t, files{"say": clean})
+	head := sdktest.Tree(t, with(at("R", "note", "a", "1", "n")+","+at("R", "warning", "a", "1", "w")+","+at("R", "none", "a", "1", "o"), files{"a": "x"}))
+	base := sdktest.Tree(t, files{"say": clean})
 	for config, want := range map[string]sdk.Outcome{
 		say:                                     sdk.Fail,
 		`{"run":["cat","say"],"level":"error"}`: sdk.Warn,
@@ -150,7 +127,7 @@ func TestOnlyChangedLinesCountWhereThatIsAsked(t *testing.T) {
 	results := at("R", "error", "a.go", "1", "one") + "," + at("R", "error", "a.go", "2", "two") + "," +
 		at("R", "error", "a.go", "0", "file") + "," + at("R", "error", "b.go", "0", "other") + "," + at("R", "error", "", "0", "nowhere")
 	c := sdk.Check{
-		Tree: tree(t, with(results, files{"a.go": "one\ntwo\nthree\n", "b.go": "x\n"})), BaseTree: tree(t, files{"say": clean}),
+		Tree: sdktest.Tree(t, with(results, files{"a.go": "one\ntwo\nthree\n", "b.go": "x\n"})), BaseTree: sdktest.Tree(t, files{"say": clean}),
 		Patch: []byte(twoLines), Changes: []sdk.Change{{Path: "a.go", Op: "modify", Added: 1}},
 	}
 	v := judged(t, `{"run":["cat","say"],"only_changed":true}`, c)
@@ -208,7 +185,7 @@ func TestF9_ARunThatDidNotReportIsNotJudged(t *testing.T) {
 		"a directory":                  {`{"run":["mkdir","out"],"file":"out"}`, clean},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := judged(t, c.config, sdk.Check{Tree: tree(t, files{"say": c.report}), BaseTree: tree(t, files{"say": clean})})
+			v := judged(t, c.config, sdk.Check{Tree: sdktest.Tree(t, files{"say": c.report}), BaseTree: sdktest.Tree(t, files{"say": clean})})
 			if v.Outcome != sdk.Error || v.Message == "" {
 				t.Errorf("verdict = %+v, want an error that says why", v)
 			}
@@ -217,8 +194,8 @@ func TestF9_ARunThatDidNotReportIsNotJudged(t *testing.T) {
 }
 
 func TestABaseThatCannotBeAnalysedIsNoVerdict(t *testing.T) {
-	head := tree(t, with(at("R", "error", "a", "1", "x"), files{"a": "x"}))
-	for name, base := range map[string]string{"a crash": tree(t, files{"other": ""}), "no tree": ""} {
+	head := sdktest.Tree(t, with(at("R", "error", "a", "1", "x"), files{"a": "x"}))
+	for name, base := range map[string]string{"a crash": sdktest.Tree(t, files{"other": ""}), "no tree": ""} {
 		if v := judged(t, say, sdk.Check{Tree: head, BaseTree: base}); v.Outcome != sdk.Error || !strings.Contains(v.Message, "base") {
 			t.Errorf("%s: %+v", name, v)
 		}
@@ -228,7 +205,7 @@ func TestABaseThatCannotBeAnalysedIsNoVerdict(t *testing.T) {
 		t.Errorf("an empty base: %+v", v)
 	}
 	// And where nothing was found, the base does not matter.
-	if v := judged(t, say, sdk.Check{Tree: tree(t, files{"say": clean})}); v.Outcome != sdk.Pass {
+	if v := judged(t, say, sdk.Check{Tree: sdktest.Tree(t, files{"say": clean})}); v.Outcome != sdk.Pass {
 		t.Errorf("a clean tree: %+v", v)
 	}
 }
@@ -246,8 +223,8 @@ func TestAnAnalyserThatIsStoppedHasNotJudged(t *testing.T) {
 
 func TestTheReportComesFromAFileToo(t *testing.T) {
 	results := at("R", "error", "a", "1", "x")
-	head := tree(t, files{"sub/in": with(results, nil)["say"], "sub/a": "x", "sub/out": clean})
-	base := tree(t, files{"sub/in": clean, "sub/a": "x"})
+	head := sdktest.Tree(t, files{"sub/in": with(results, nil)["say"], "sub/a": "x", "sub/out": clean})
+	base := sdktest.Tree(t, files{"sub/in": clean, "sub/a": "x"})
 	if err := os.Chmod(filepath.Join(base, "sub"), 0o500); err != nil { // as the host shows it
 		t.Fatal(err)
 	}
@@ -260,7 +237,7 @@ func TestTheReportComesFromAFileToo(t *testing.T) {
 		t.Error("it wrote into the base")
 	}
 	// A base that does not have the directory yet has no results.
-	v = judged(t, `{"run":["cp","in","out"],"dir":"sub","file":"out"}`, sdk.Check{Tree: head, BaseTree: tree(t, files{"x": ""})})
+	v = judged(t, `{"run":["cp","in","out"],"dir":"sub","file":"out"}`, sdk.Check{Tree: head, BaseTree: sdktest.Tree(t, files{"x": ""})})
 	if v.Outcome != sdk.Fail {
 		t.Errorf("verdict = %+v", v)
 	}
@@ -279,12 +256,12 @@ func TestF10_ASuppressionInTheSourceIsNotBelieved(t *testing.T) {
 		`{"kind":"external","status":"accepted"}`: sdk.Pass,
 		`{"kind":"unheard"}`:                      sdk.Fail,
 	} {
-		c := sdk.Check{Tree: tree(t, with(result(suppression), files{"a": "x"})), BaseTree: tree(t, files{"say": clean})}
+		c := sdk.Check{Tree: sdktest.Tree(t, with(result(suppression), files{"a": "x"})), BaseTree: sdktest.Tree(t, files{"say": clean})}
 		if v := judged(t, say, c); v.Outcome != want || (want == sdk.Pass) != (v.Metrics["suppressed"] == 1) {
 			t.Errorf("%s: %+v, want %s", suppression, v, want)
 		}
 	}
-	c := sdk.Check{Tree: tree(t, with(result(`{"kind":"inSource"}`), files{"a": "x"})), BaseTree: tree(t, files{"say": clean})}
+	c := sdk.Check{Tree: sdktest.Tree(t, with(result(`{"kind":"inSource"}`), files{"a": "x"})), BaseTree: sdktest.Tree(t, files{"say": clean})}
 	if v := judged(t, `{"run":["cat","say"],"suppressions":["inSource"]}`, c); v.Outcome != sdk.Pass {
 		t.Errorf("where it is allowed: %+v", v)
 	}
@@ -304,10 +281,6 @@ func TestAConfigThatCannotJudgeIsRefused(t *testing.T) {
 		`{"run":["a"],"baseline":"x"}`:            "baseline",
 		"{\"run\":[\"a\\u0000\"]}":                "run",
 	} {
-		h := sdktest.Serve(t, manifest, sarif{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, sarif{}, config, attribute)
 	}
 }

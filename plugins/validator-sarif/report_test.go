@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/sdktest"
 )
 
 func recorded(t testing.TB, name string) []byte {
@@ -38,10 +39,10 @@ func sample(t *testing.T) files {
 func TestARealReportIsRead(t *testing.T) {
 	f := sample(t)
 	f["say"] = string(recorded(t, "staticcheck.sarif"))
-	head := tree(t, f)
+	head := sdktest.Tree(t, f)
 	base := sample(t)
 	base["say"] = clean
-	v := judged(t, say, sdk.Check{Tree: head, BaseTree: tree(t, base)})
+	v := judged(t, say, sdk.Check{Tree: head, BaseTree: sdktest.Tree(t, base)})
 	want := []string{
 		"error SA1000 sub/b.go error parsing regexp: missing closing ): `(`",
 		"error SA5009 a.go Printf format %s reads arg #1, but call has only 0 args",
@@ -67,7 +68,7 @@ func TestF10_ATreeThatDoesNotCompileIsNotClean(t *testing.T) {
 	f["say"] = string(recorded(t, "staticcheck-broken.sarif"))
 	base := sample(t)
 	base["say"] = string(recorded(t, "staticcheck.sarif"))
-	v := judged(t, `{"run":["cat","say"],"level":"error"}`, sdk.Check{Tree: tree(t, f), BaseTree: tree(t, base)})
+	v := judged(t, `{"run":["cat","say"],"level":"error"}`, sdk.Check{Tree: sdktest.Tree(t, f), BaseTree: sdktest.Tree(t, base)})
 	if v.Outcome != sdk.Fail || len(v.Findings) != 1 || v.Findings[0].Rule != "compile" || v.Findings[0].Severity != "error" {
 		t.Errorf("verdict = %+v", v)
 	}
@@ -81,7 +82,7 @@ func TestAnInstalledAnalyserIsJudged(t *testing.T) {
 	base := sample(t)
 	head := sample(t)
 	head["a.go"] = "// Package sample moved.\n\n" + head["a.go"] + "\nfunc later(x int) {\n\tx = x\n}\n"
-	v := judged(t, `{"run":["staticcheck","-f","sarif","./..."]}`, sdk.Check{Tree: tree(t, head), BaseTree: tree(t, base)})
+	v := judged(t, `{"run":["staticcheck","-f","sarif","./..."]}`, sdk.Check{Tree: sdktest.Tree(t, head), BaseTree: sdktest.Tree(t, base)})
 	got := told(v)
 	old := func(text string) bool { return strings.Contains(text, "S1003") || strings.Contains(text, "SA1000") }
 	if v.Outcome != sdk.Fail || !slices.Contains(got, "warning SA4018 a.go self-assignment of x to x") || slices.ContainsFunc(got, old) {
@@ -153,7 +154,7 @@ func (spaces) Read(p []byte) (int, error) {
 
 // F9: a report names no file outside of the tree.
 func TestF9_PlacesAreConfinedToTheTree(t *testing.T) {
-	dir := tree(t, files{"sub/a.go": "x", "a b.go": "x", "top.go": "x"})
+	dir := sdktest.Tree(t, files{"sub/a.go": "x", "a b.go": "x", "top.go": "x"})
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 // The keys are made up here, piece by piece: a whole one in this file would be found in it.
@@ -70,13 +69,7 @@ func fed(changes ...change) sdk.Check {
 
 func judged(t testing.TB, config string, c sdk.Check) sdk.Verdict {
 	t.Helper()
-	h := sdktest.Serve(t, manifest, &secrets{})
-	h.Configure(t, json.RawMessage(config))
-	v, err := h.Client.Check(t.Context(), c, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return sdktest.Judge(t, manifest, &secrets{}, config, c)
 }
 
 // places are the findings as "rule path:line-end".
@@ -228,14 +221,8 @@ func TestTokensAreFoundWhereGitleaksDoesNotLook(t *testing.T) {
 // tree is a check whose files are in the tree and not in the patch.
 func tree(t *testing.T, files map[string]string) sdk.Check {
 	t.Helper()
-	c := sdk.Check{Tree: t.TempDir()}
+	c := sdk.Check{Tree: sdktest.Tree(t, files)}
 	for name, content := range files {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(c.Tree, name)), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(c.Tree, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
 		c.Changes = append(c.Changes, sdk.Change{Path: name, Op: "modify", NewMode: "100644", Binary: true, Size: int64(len(content))})
 	}
 	return c
@@ -387,10 +374,6 @@ func TestNonsenseIsRefused(t *testing.T) {
 		`{"inline_allow":"yes"}`:                                            "inline_allow",
 		`{"key":"` + strings.Repeat("k", 2000) + `"}`:                       "key",
 	} {
-		h := sdktest.Serve(t, manifest, &secrets{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%.80s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, &secrets{}, config, attribute)
 	}
 }

@@ -89,7 +89,7 @@ func (s ValidatorSuite) check(t *testing.T, tree string) sdk.Check {
 }
 
 // plant writes files below a directory.
-func plant(t *testing.T, dir string, files map[string]string) {
+func plant(t testing.TB, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
 		path := filepath.Join(dir, name)
