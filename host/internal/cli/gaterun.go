@@ -26,6 +26,7 @@ type GateRunOptions struct {
 	Locked     bool
 	Cache      string
 	Record     string
+	Reports    []string // files
 }
 
 // gateFlags are the flags of `drawspan gate run`.
@@ -77,6 +78,11 @@ func (s *shell) runGates(ctx context.Context, f gateFlags) error {
 	o := GateRunOptions{
 		DaemonOptions: s.daemonOptions(), Base: ci.Base, Head: ci.Head, Workspace: f.workspace, Only: f.only, Locked: f.locked,
 		Root: s.pathOr(f.root), Baseline: s.pathOr(f.baseline), Cache: s.pathOr(f.cache), Record: s.pathOr(f.record),
+	}
+	for _, k := range sinks {
+		if k.file != "" {
+			o.Reports = append(o.Reports, k.file)
+		}
 	}
 	if len(o.Source.Paths) == 0 {
 		_, err := s.load()

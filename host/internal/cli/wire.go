@@ -42,7 +42,7 @@ func (o DaemonOptions) toDaemon() daemon.Options {
 // gateRun judges commits with a daemon that serves nobody.
 func gateRun(ctx context.Context, o GateRunOptions) (*report.Document, error) {
 	doc, err := daemon.GateRun(ctx, o.toDaemon(), daemon.GateAsk{
-		Base: o.Base, Head: o.Head, Workspace: o.Workspace, Root: o.Root, Only: o.Only, Baseline: o.Baseline, Locked: o.Locked, Cache: o.Cache, Record: o.Record,
+		Base: o.Base, Head: o.Head, Workspace: o.Workspace, Root: o.Root, Only: o.Only, Baseline: o.Baseline, Locked: o.Locked, Cache: o.Cache, Record: o.Record, Reports: o.Reports,
 	})
 	if diags := daemon.Diagnostics(err); diags != nil {
 		return nil, diagnosed{diags}

@@ -36,10 +36,11 @@ type GateAsk struct {
 	Workspace  string
 	Root       string // absolute; "" for the workspace's own, or the repository that holds the configuration
 	Only       []string
-	Baseline   string // a file, absolute; "" for none
-	Locked     bool   // every plugin must be as it is locked before anything runs
-	Cache      string // a directory of results to use again, absolute; "" for none
-	Record     string // a file that takes the record, absolute; "" for none
+	Baseline   string   // a file, absolute; "" for none
+	Locked     bool     // every plugin must be as it is locked before anything runs
+	Cache      string   // a directory of results to use again, absolute; "" for none
+	Record     string   // a file that takes the record, absolute; "" for none
+	Reports    []string // files that the caller is about to write, absolute
 }
 
 // gateRun is a daemon without a listener, for one judgement.
@@ -249,6 +250,9 @@ func (g *gateRun) load(ctx context.Context, paths []string, root string) (*loade
 	if g.sources, err = gaterun.NewSources(ctx, repo, root, g.at, g.ask.Baseline); err != nil {
 		return nil, err
 	}
+	if err := g.straight(); err != nil {
+		return nil, err
+	}
 	lock, err := g.readLock()
 	if err != nil {
 		return nil, err
@@ -270,6 +274,17 @@ func (g *gateRun) load(ctx context.Context, paths []string, root string) (*loade
 		src.Root = ""
 	}
 	return compile(g.opt, src, lock)
+}
+
+// straight refuses to write to where a link of the change leads.
+func (g *gateRun) straight() error {
+	for _, file := range append(slices.Clone(g.ask.Reports), g.ask.Record) {
+		if file != "" && g.sources.Diverted(file) {
+			return fault.New(fault.InvalidRequest, "the way to it leads over a link in the repository, which the change could have put there").At(file).
+				Fix("name a file outside of the repository")
+		}
+	}
+	return nil
 }
 
 // within reports whether all configuration is the repository's.

@@ -68,6 +68,17 @@ func (s *Sources) Rel(full string) (string, bool) {
 	return "", false
 }
 
+// Diverted reports whether the way to a file leads over a link in the repository: the change could have put it
+// there, to have the runner write elsewhere. A link in the file's own place is replaced, not followed.
+func (s *Sources) Diverted(full string) bool {
+	for _, way := range Ways(filepath.Dir(full)) {
+		if rel, err := filepath.Rel(s.root, way); s.root != "" && err == nil && filepath.IsLocal(rel) {
+			return Real(way) != way
+		}
+	}
+	return false
+}
+
 // maxLinks is how many links the kernel follows in one path.
 const maxLinks = 40
 
