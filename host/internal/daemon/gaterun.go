@@ -51,6 +51,7 @@ type gateRun struct {
 	repo    *worktree.Workspace
 	sources *gaterun.Sources
 	at      gaterun.Range
+	facts   *comparison
 }
 
 // GateRun judges a range of commits and leaves nothing behind but the record, where one is asked for.
@@ -121,11 +122,24 @@ func (g *gateRun) run(ctx context.Context) (*report.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	cleared := make(chan error, 1) // nobody looks at the trees any more
-	go func() { cleared <- clearAway(filepath.Join(g.dir, worktree.TreesDir)) }()
-	err = g.export(ctx, doc)
-	g.closers = slices.Insert(g.closers, 0, func(context.Context) error { return <-cleared }) // waited for last
-	return doc, err
+	g.clear()
+	return doc, g.export(ctx, doc)
+}
+
+// clear begins to remove what git made: nobody looks at it any more, and the rest is closed meanwhile.
+func (g *gateRun) clear() {
+	parts := []string{worktree.TreesDir, worktree.MirrorsDir}
+	cleared := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() { cleared <- clearAway(filepath.Join(g.dir, part)) }()
+	}
+	last := func(context.Context) (err error) {
+		for range parts {
+			err = errors.Join(err, <-cleared)
+		}
+		return err
+	}
+	g.closers = slices.Insert(g.closers, 0, last) // waited for last
 }
 
 // openBeside prepares sandbox and record, which need nothing of the configuration, while git looks for it.
@@ -135,6 +149,7 @@ func (g *gateRun) openBeside(ctx context.Context) (*loaded, error) {
 	if err := g.startSandbox(ctx, early); err != nil {
 		return nil, err
 	}
+	g.try(ctx)
 	recorded := make(chan error, 1)
 	go func() { recorded <- g.openRecord(ctx, early) }() // ends with the record open; it is waited for here
 	l, err := g.find(ctx)
@@ -142,12 +157,27 @@ func (g *gateRun) openBeside(ctx context.Context) (*loaded, error) {
 	if g.repo != nil {
 		g.closers = append(g.closers, func(context.Context) error { return g.repo.Close() })
 	}
+	if g.facts != nil {
+		g.closers = append(g.closers, func(context.Context) error { <-g.facts.done; return nil })
+	}
 	if err != nil {
 		return nil, err
 	}
 	l.cfg.Daemon.StateDir = g.dir
 	g.loaded.Store(l)
 	return l, nil
+}
+
+// try has the sandbox find out, while git works, what this machine gives: the first validator would wait for it.
+func (g *gateRun) try(ctx context.Context) {
+	tried := make(chan struct{})
+	go func() { // its closer waits for it
+		defer close(tried)
+		if <-g.box.ready; g.box.err == nil {
+			g.box.sand.Levels(ctx)
+		}
+	}()
+	g.closers = append(g.closers, func(context.Context) error { <-tried; return nil })
 }
 
 // openGit opens the log and git: the repository comes before the configuration.
@@ -195,9 +225,10 @@ func (g *gateRun) find(ctx context.Context) (*loaded, error) {
 	if g.repo, err = g.git.Workspace(ctx, "ci", gaterun.Real(root)); err != nil {
 		return nil, err
 	}
-	if g.at, err = gaterun.Resolve(ctx, repository{g.repo}, base, g.ask.Head); err != nil {
+	if g.at, err = gaterun.Resolve(ctx, repository{Workspace: g.repo}, base, g.ask.Head); err != nil {
 		return nil, err
 	}
+	g.facts = compare(ctx, g.repo, g.at)
 	return g.load(ctx, paths, g.repo.Root())
 }
 
@@ -244,7 +275,7 @@ func absoluteIn(dir, path string) string {
 func (g *gateRun) load(ctx context.Context, paths []string, root string) (*loaded, error) {
 	var repo gaterun.Repository
 	if root != "" {
-		repo = repository{g.repo}
+		repo = repository{Workspace: g.repo}
 	}
 	var err error
 	if g.sources, err = gaterun.NewSources(ctx, repo, root, g.at, g.ask.Baseline); err != nil {
@@ -371,7 +402,7 @@ func (g *gateRun) judge(ctx context.Context, l *loaded, ws *work.Workspace) (*re
 	})
 	g.closers = append(g.closers, func(ctx context.Context) error { g.panel.Release(ctx); return nil })
 	return gaterun.Judge(ctx, gaterun.Options{
-		Record: record, Repo: repository{g.repo}, Trees: sealer{g, ws}, Artifacts: artifactsPort{g.artifacts, g.vault}, Now: time.Now, Panel: g.panel,
+		Record: record, Repo: repository{g.repo, g.facts}, Trees: sealer{g, ws}, Artifacts: artifactsPort{g.artifacts, g.vault}, Now: time.Now, Panel: g.panel,
 		Actor: work.Actor{Kind: "operator", ID: fmt.Sprintf("uid:%d", g.opt.UID)},
 	}, ask)
 }
@@ -428,7 +459,36 @@ func clearAway(dir string) error {
 }
 
 // repository joins the git room to a gate run.
-type repository struct{ *worktree.Workspace }
+type repository struct {
+	*worktree.Workspace
+	facts *comparison // nil: none was begun
+}
+
+// comparison is what changed over a range, looked up while the rules are read.
+type comparison struct {
+	base, head string
+	done       chan struct{}
+	facts      work.DiffFacts
+	err        error
+}
+
+func compare(ctx context.Context, repo *worktree.Workspace, at gaterun.Range) *comparison {
+	c := &comparison{base: at.Base, head: at.Head, done: make(chan struct{})}
+	go func() { // ends with git; a closer waits for it
+		defer close(c.done)
+		c.facts, c.err = repo.Compare(ctx, c.base, c.head)
+	}()
+	return c
+}
+
+// Compare is the comparison that was begun, where it is of these commits.
+func (r repository) Compare(ctx context.Context, base, head string) (work.DiffFacts, error) {
+	if c := r.facts; c != nil && c.base == base && c.head == head {
+		<-c.done
+		return c.facts, c.err
+	}
+	return r.Workspace.Compare(ctx, base, head)
+}
 
 func (r repository) Files(ctx context.Context, commit string, pick func(path string) bool) (map[string][]byte, error) {
 	blobs, err := r.Workspace.Files(ctx, commit, pick)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/report"
@@ -44,12 +45,16 @@ func Resolve(ctx context.Context, repo Repository, base, head []string) (Range, 
 		}
 	}
 	var r Range
-	var err, noBase, noHead error
-	if r.BaseRef, r.Asked, noBase, err = first(ctx, repo, base); err != nil {
+	var err, noBase, noHead, headErr error
+	var beside sync.WaitGroup
+	beside.Go(func() { r.HeadRef, r.Head, noHead, headErr = first(ctx, repo, head) })
+	r.BaseRef, r.Asked, noBase, err = first(ctx, repo, base)
+	beside.Wait()
+	if err != nil {
 		return r, fmt.Errorf("find the base: %w", err)
 	}
-	if r.HeadRef, r.Head, noHead, err = first(ctx, repo, head); err != nil {
-		return r, fmt.Errorf("find the head: %w", err)
+	if headErr != nil {
+		return r, fmt.Errorf("find the head: %w", headErr)
 	}
 	if r.Base, err = repo.MergeBase(ctx, r.Asked, r.Head); err != nil {
 		return r, err

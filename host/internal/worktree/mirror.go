@@ -44,7 +44,7 @@ const (
 // mirrorOf opens or makes the mirror of an origin.
 func (t *Trees) mirrorOf(ctx context.Context, name string, origin repo) (*mirror, error) {
 	sum := sha256.Sum256([]byte(origin.dir))
-	dir := filepath.Join(t.dir, mirrorsDir, name+"-"+hex.EncodeToString(sum[:6])+".git")
+	dir := filepath.Join(t.dir, MirrorsDir, name+"-"+hex.EncodeToString(sum[:6])+".git")
 	t.mu.Lock()
 	m := t.mirrors[dir]
 	if m == nil {

@@ -18,12 +18,14 @@ import (
 	"github.com/drawspan/drawspan/host/fault"
 )
 
-// TreesDir is where trees lie, below the directory of Options.
-const TreesDir = "trees"
+// Where trees and mirrors lie, below the directory of Options.
+const (
+	TreesDir   = "trees"
+	MirrorsDir = "mirrors"
+)
 
 // Directories beside it, all 0700.
 const (
-	mirrorsDir    = "mirrors"
 	trashDir      = "trash"
 	quarantineDir = "quarantine"
 	scratchDir    = "scratch" // indexes of restores
@@ -55,7 +57,7 @@ func Open(ctx context.Context, o Options) (*Trees, error) {
 	if err := os.RemoveAll(filepath.Join(dir, scratchDir)); err != nil {
 		return nil, fmt.Errorf("clear scratch directory: %w", err)
 	}
-	for _, d := range []string{TreesDir, mirrorsDir, trashDir, quarantineDir, scratchDir, emptyDir} {
+	for _, d := range []string{TreesDir, MirrorsDir, trashDir, quarantineDir, scratchDir, emptyDir} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return nil, fmt.Errorf("make directory of trees: %w", err)
 		}

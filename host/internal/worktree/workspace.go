@@ -54,15 +54,15 @@ func (w *Workspace) open(ctx context.Context) error {
 	if err := w.findOrigin(ctx); err != nil {
 		return err
 	}
-	tip, err := w.anyTip(ctx)
-	if err != nil {
-		return err
+	tip := ""
+	var err error
+	if !w.trees.passing { // else what is to be judged is brought by its name
+		if tip, err = w.anyTip(ctx); err != nil {
+			return err
+		}
 	}
-	if w.mirror, err = w.trees.mirrorOf(ctx, w.name, w.origin); err != nil {
+	if w.mirror, err = w.trees.mirrorOf(ctx, w.name, w.origin); err != nil || tip == "" {
 		return err
-	}
-	if w.trees.passing { // what is to be judged is brought by its name
-		return nil
 	}
 	return w.bring(ctx, tip)
 }
