@@ -147,6 +147,10 @@ func (k *key) write(f reflect.Value) (masked, whole any) {
 	return masked, masked
 }
 
+// Meaning is Text with the values that it takes from variables and locals, sensitive ones too. Conditions of
+// one meaning judge alike.
+func (c *Condition) Meaning() string { return c.shown(false) }
+
 // shown is the condition with the values that it takes from elsewhere.
 func (c *Condition) shown(mask bool) string {
 	s := c.Text

@@ -35,7 +35,7 @@ func (a *drive) subject() *panel.Subject {
 	}
 	return &panel.Subject{
 		Workspace: a.ws.Name, AttemptID: a.at.ID, StepID: a.at.StepID, RunID: a.at.RunID, Rules: rules,
-		Base: a.at.Base, Head: e.Commit, TreeSum: e.TreeAfter, Paths: a.pathRules(), Facts: a.facts(), Trees: judged{a}, Provisioned: a.ws.Provision.Any(),
+		Base: a.at.Base, Head: e.Commit, TreeSum: e.TreeAfter, Paths: a.pathRules(), Facts: a.facts(), Trees: judged{a}, Provision: a.ws.Provision,
 		OnHold: a.d.watchHold, OnDecided: func() { a.d.wake(a.at.ID, a.at.StepID, a.at.RunID) },
 	}
 }

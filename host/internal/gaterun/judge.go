@@ -171,7 +171,7 @@ func (j *judgement) evaluate(ctx context.Context) error {
 	s := &panel.Subject{
 		Workspace: j.ask.Workspace.Name, AttemptID: j.attempt, StepID: j.step, RunID: j.run, Rules: j.rules, Base: r.Base, Head: r.Head, TreeSum: tree.TreeID(),
 		Paths: []sdk.Paths{{Write: j.ask.Workspace.Paths.Write, Forbid: j.ask.Workspace.Paths.Forbid}}, Facts: work.Facts{Diff: j.diff}, Trees: tree,
-		Provisioned: j.ask.Workspace.Provision.Any(),
+		Provision: j.ask.Workspace.Provision,
 	}
 	evidence := &work.Evidence{TreeAfter: tree.TreeID(), Commit: r.Head, Ref: r.HeadRef, Diff: j.diff}
 	for _, m := range []work.MoveAttempt{{To: work.AttemptRunning}, {To: work.AttemptCollecting}, {To: work.AttemptValidating, Evidence: evidence}} {

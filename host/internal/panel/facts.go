@@ -39,7 +39,7 @@ func metrics(in map[string]float64) (map[string]int64, error) {
 func (t *sitting) known(rule work.GateRule) work.Facts {
 	facts := t.s.Facts
 	facts.Gates = map[string]work.GateFact{}
-	for _, name := range t.before(rule) {
+	for _, name := range before(t.s.Rules, rule) {
 		i := slices.IndexFunc(t.gates, func(g work.GateRecord) bool { return g.Name == name })
 		if i < 0 {
 			continue
@@ -57,32 +57,13 @@ func (t *sitting) known(rule work.GateRule) work.Facts {
 	return facts
 }
 
-// before are the gates that a rule needs or asks about, and those that they do.
-func (t *sitting) before(rule work.GateRule) []string {
-	var all []string
-	pending := slices.Concat(rule.Needs, rule.After)
-	for len(pending) > 0 {
-		name := pending[0]
-		pending = pending[1:]
-		if slices.Contains(all, name) {
-			continue
-		}
-		all = append(all, name)
-		for _, r := range t.s.Rules {
-			if r.Name == name {
-				pending = append(pending, slices.Concat(r.Needs, r.After)...)
-			}
-		}
-	}
-	return all
-}
-
 // question is what a validator is asked, and what it has to see for it.
 type question struct {
-	check  sdk.Check
-	shown  work.DiffFacts
-	launch Launch
-	inputs string // digest of all that the answer rests on
+	check   sdk.Check
+	shown   work.DiffFacts
+	launch  Launch
+	program string // digest of the one that is asked; "" for any
+	inputs  string // digest of all that the answer rests on
 }
 
 // ask puts a rule's question together. facts are those that the rule may rest on.
@@ -92,7 +73,7 @@ func (t *sitting) ask(rule work.GateRule, facts work.Facts) (question, error) {
 		return question{}, err
 	}
 	facts.Diff = shown
-	q := question{shown: shown, check: sdk.Check{
+	q := question{shown: shown, program: rule.Digest, check: sdk.Check{
 		AttemptID: t.s.AttemptID, Gate: rule.Name, Base: t.s.Base, Head: t.s.Head, TreeSum: t.s.TreeSum,
 		Changes: changes(shown), Paths: t.s.Paths, Config: rule.Config,
 	}}

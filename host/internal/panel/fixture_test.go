@@ -302,7 +302,7 @@ var diff = work.DiffFacts{Files: []work.Change{
 	{Path: "src/a.go", Op: "modify", Added: 3, Deleted: 1, Size: 100}, {Path: "docs/old.md", Op: "delete", Deleted: 7},
 }, Insertions: 3, Deletions: 8}
 
-// subject opens a fresh attempt under rules.
+// subject is a fresh attempt under rules; its gates are opened when it is judged.
 func (b *bench) subject(rules ...work.GateRule) *Subject {
 	b.t.Helper()
 	b.n++
@@ -311,9 +311,17 @@ func (b *bench) subject(rules ...work.GateRule) *Subject {
 			rules[i].Sandbox = &work.SandboxPolicy{Name: "box"}
 		}
 	}
-	s := &Subject{
+	return &Subject{
 		Workspace: "api", AttemptID: fmt.Sprintf("att_%d", b.n), StepID: "step", RunID: "run", Rules: rules, Base: "base", Head: "head", TreeSum: "tree",
 		Facts: work.Facts{Diff: diff}, Trees: b.trees,
+	}
+}
+
+// opened is the subject with its gates in the record.
+func (b *bench) opened(s *Subject) *Subject {
+	b.t.Helper()
+	if gates, _ := b.record.Gates(b.t.Context(), s.AttemptID); len(gates) > 0 {
+		return s
 	}
 	if err := b.record.Apply(b.t.Context(), b.panel.Open(s)...); err != nil {
 		b.t.Fatal(err)
@@ -324,7 +332,7 @@ func (b *bench) subject(rules ...work.GateRule) *Subject {
 // judge evaluates and answers with the gates by name and how the change stands.
 func (b *bench) judge(s *Subject) (map[string]work.GateRecord, gate.Standing) {
 	b.t.Helper()
-	if err := b.panel.Evaluate(b.t.Context(), s); err != nil {
+	if err := b.panel.Evaluate(b.t.Context(), b.opened(s)); err != nil {
 		b.t.Fatal(err)
 	}
 	return b.standing(s)

@@ -62,11 +62,11 @@ func (p *Panel) Release(ctx context.Context) { p.residents.release(ctx) }
 // Open are the mutations that insert the subject's gates, pending.
 func (p *Panel) Open(s *Subject) []work.Mutation {
 	var rows []work.Mutation
+	bindings := s.bindings()
 	for _, r := range s.Rules {
-		declared := declared(r)
 		rows = append(rows, work.OpenGate{Gate: work.GateRecord{
 			ID: ident.New(ident.Gate), AttemptID: s.AttemptID, StepID: s.StepID, RunID: s.RunID, Name: r.Name,
-			Rule: string(declared), RuleSum: digestOf(declared), Required: gate.Required(r), Verdict: work.VerdictPending, At: p.now(),
+			Rule: string(declared(r)), RuleSum: bindings[r.Name], Required: gate.Required(r), Verdict: work.VerdictPending, At: p.now(),
 		}})
 	}
 	return rows
@@ -100,8 +100,8 @@ type ruleView struct {
 	Declared  string   `json:"declared,omitempty"`
 }
 
-// declared is a rule as canonical JSON.
-func declared(r work.GateRule) json.RawMessage {
+// view is a rule as it was declared.
+func view(r work.GateRule) ruleView {
 	v := ruleView{
 		Name: r.Name, Validator: r.Validator, Builtin: r.Builtin, Config: r.Config, Needs: r.Needs, OnFail: r.OnFail, OnError: r.OnError,
 		Optional: r.Optional, Paths: r.Paths, Hold: r.Hold, Deadline: r.Deadline.String(), Default: r.Default, Timeout: r.Timeout.String(),
@@ -110,7 +110,12 @@ func declared(r work.GateRule) json.RawMessage {
 	if r.When != nil {
 		v.When = r.When.Text
 	}
-	b, err := json.Marshal(v)
+	return v
+}
+
+// declared is a rule as canonical JSON.
+func declared(r work.GateRule) json.RawMessage {
+	b, err := json.Marshal(view(r))
 	if err != nil {
 		return json.RawMessage(`null`)
 	}

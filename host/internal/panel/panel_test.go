@@ -286,7 +286,7 @@ func TestACancelLeavesWhatWasNotEvaluatedPending(t *testing.T) {
 		cancel()
 		return sdk.Verdict{Outcome: sdk.Pass}, nil
 	}}
-	s := b.subject(rule("a"), rule("b", "a"), rule("c", "b"))
+	s := b.opened(b.subject(rule("a"), rule("b", "a"), rule("c", "b")))
 	if err := b.panel.Evaluate(ctx, s); err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestACancelLeavesWhatWasNotEvaluatedPending(t *testing.T) {
 
 func TestARecordThatCannotBeWrittenEndsTheEvaluation(t *testing.T) {
 	b := newBench(t)
-	s := b.subject(rule("a"), rule("b"), rule("c", "a"))
+	s := b.opened(b.subject(rule("a"), rule("b"), rule("c", "a")))
 	b.plugins.plays["b"] = []play{hangs}
 	b.record.broken = errors.New("the disk is full")
 	if err := b.panel.Evaluate(t.Context(), s); !errors.Is(err, b.record.broken) {

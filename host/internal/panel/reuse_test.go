@@ -36,7 +36,7 @@ func TestAPureResultIsUsedAgainForEqualInputsAlone(t *testing.T) {
 		},
 		"not pure": func(s *Subject) { s.Rules[0].Pure = false }, "a variable": func(s *Subject) { s.Rules[0].Sandbox.Pass = []string{"HOME"} },
 		"network":   func(s *Subject) { s.Rules[0].Sandbox.Network.Mode = work.NetworkHost },
-		"provision": func(s *Subject) { s.Provisioned = true },
+		"provision": func(s *Subject) { s.Provision.Ports = 1 },
 		"feeds":     func(s *Subject) { s.Rules[0].Feeds = []string{sdk.FeedFacts} },
 	} {
 		s := b.subject(pure("g"))
@@ -50,7 +50,7 @@ func TestAPureResultIsUsedAgainForEqualInputsAlone(t *testing.T) {
 // What lies beside the commit is in no digest of inputs, so a second evaluation may see another.
 func TestAResultOfWhatLiesBesideTheCommitIsNotUsedAgain(t *testing.T) {
 	for what, open := range map[string]func(s *Subject){
-		"provisioned":   func(s *Subject) { s.Provisioned = true },
+		"provisioned":   func(s *Subject) { s.Provision.Ports = 1 },
 		"a toolchain":   func(s *Subject) { s.Rules[0].Sandbox.Toolchains = []work.Toolchain{{Name: "go"}} },
 		"host paths":    func(s *Subject) { s.Rules[0].Sandbox.Read = []string{"/srv/baseline"} },
 		"writable":      func(s *Subject) { s.Rules[0].Sandbox.Write = []string{"/srv/state"} },
@@ -70,7 +70,7 @@ func TestAResultOfWhatLiesBesideTheCommitIsNotUsedAgain(t *testing.T) {
 		r := stays("a")
 		r.Pure = true
 		s := b.subject(r)
-		s.Provisioned = true
+		s.Provision.Ports = 1
 		if b.judge(s); (b.tried(s, "a")[0].Reused != "") != (i == 1) {
 			t.Errorf("one that sees no tree, evaluation %d: %+v", i, b.tried(s, "a")[0])
 		}

@@ -14,12 +14,13 @@ import (
 // sitting evaluates the gates of one subject. One goroutine decides; each validator is asked in a
 // goroutine of its own.
 type sitting struct {
-	p       *Panel
-	s       *Subject
-	gates   []work.GateRecord          // as they are in the record
-	found   map[string]work.Validation // by id
-	running map[string]bool            // gates whose validators are being asked, by name
-	answers chan answer
+	p        *Panel
+	s        *Subject
+	bindings map[string]string          // of the rules, by name
+	gates    []work.GateRecord          // as they are in the record
+	found    map[string]work.Validation // by id
+	running  map[string]bool            // gates whose validators are being asked, by name
+	answers  chan answer
 
 	mu       sync.Mutex
 	tries    map[string]int // evaluations so far, by gate
@@ -43,7 +44,7 @@ type answer struct {
 func (p *Panel) Evaluate(ctx context.Context, s *Subject) error {
 	record := context.WithoutCancel(ctx)
 	t := &sitting{
-		p: p, s: s, found: map[string]work.Validation{}, running: map[string]bool{}, tries: map[string]int{}, patches: map[string]patch{},
+		p: p, s: s, bindings: s.bindings(), found: map[string]work.Validation{}, running: map[string]bool{}, tries: map[string]int{}, patches: map[string]patch{},
 		answers: make(chan answer),
 	}
 	before, err := p.opt.Record.Validations(record, s.AttemptID)
@@ -93,6 +94,9 @@ func (t *sitting) progress(ctx, record context.Context) error {
 			return err
 		}
 		t.gates = gates
+		if again, err = t.orphaned(record); err != nil {
+			return err
+		}
 		for _, rule := range t.s.Rules {
 			decided, err := t.advance(ctx, record, rule)
 			if err != nil {
@@ -109,6 +113,9 @@ func (t *sitting) advance(ctx, record context.Context, rule work.GateRule) (bool
 	g, err := t.gate(rule.Name)
 	if err != nil || g.Verdict != work.VerdictPending || t.running[rule.Name] {
 		return false, err
+	}
+	if sum := t.bindings[rule.Name]; sum == "" || sum != g.RuleSum {
+		return true, t.decide(record, rule, g, ruling{Decision: unbound("this gate, what it rests on or what it is shown is another")})
 	}
 	verdicts := make(map[string]work.Verdict, len(t.gates))
 	for _, other := range t.gates {

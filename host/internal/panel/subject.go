@@ -21,8 +21,8 @@ type Subject struct {
 	// at work its facts are zero.
 	Facts work.Facts
 	Trees Trees
-	// Provisioned says that the head's tree holds more than its commit does, or shows more than it holds.
-	Provisioned bool
+	// Provision is what the head's tree holds more than its commit does, or shows more than it holds.
+	Provision work.Provision
 
 	OnHold    func(work.Approval) // an approval was opened; nil: nobody listens
 	OnDecided func()              // a verdict was written; nil: nobody listens

@@ -136,6 +136,9 @@ func (t *sitting) check(ctx context.Context, rule work.GateRule, q question, v *
 // over a limit, is none.
 func (t *sitting) answerOf(ctx context.Context, plugin Plugin, q question, v *work.Validation, out *capture) (sdk.Verdict, error) {
 	v.Plugin, v.Enforced = plugin.Identity(), plugin.Enforced()
+	if q.program != "" && v.Plugin.Digest != q.program {
+		return sdk.Verdict{}, fault.New(fault.PluginMismatch, "the validator is another program than the one that the gate was opened with: the lock file changed meanwhile")
+	}
 	verdict, err := plugin.Check(ctx, q.check, out.take)
 	if err == nil {
 		err = context.Cause(ctx)
@@ -233,7 +236,7 @@ func (t *sitting) reuse(rule work.GateRule, v *work.Validation) bool {
 // pure reports whether results of a rule may be used again: nothing that its digest of inputs leaves out
 // reaches the validator.
 func (t *sitting) pure(rule work.GateRule) bool {
-	if t.p.opt.Results == nil || !rule.Pure || rule.Digest == "" || t.s.Provisioned && !rule.Resident {
+	if t.p.opt.Results == nil || !rule.Pure || rule.Digest == "" || t.s.Provision.Any() && !rule.Resident {
 		return false
 	}
 	box := rule.Sandbox

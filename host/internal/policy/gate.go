@@ -24,5 +24,5 @@ func condition(c *config.Condition) *work.Condition {
 		return nil
 	}
 	eval := c.Eval
-	return &work.Condition{Text: c.Text, Eval: func(f work.Facts) (bool, error) { return eval(gate.Facts(f), gate.Paths(f.Diff)) }}
+	return &work.Condition{Text: c.Text, Meaning: c.Meaning(), Eval: func(f work.Facts) (bool, error) { return eval(gate.Facts(f), gate.Paths(f.Diff)) }}
 }

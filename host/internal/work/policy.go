@@ -230,8 +230,9 @@ type GateRule struct {
 
 // Condition is an expression over facts. Eval is pure.
 type Condition struct {
-	Text string
-	Eval func(Facts) (bool, error)
+	Text    string
+	Meaning string // Text with the values that it takes from variables; they may be secret
+	Eval    func(Facts) (bool, error)
 }
 
 // Facts are what is known of a change when a gate is evaluated.
