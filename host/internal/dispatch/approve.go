@@ -292,13 +292,7 @@ func (d *Dispatcher) Decide(ctx context.Context, actor work.Actor, r DecideReque
 	if err != nil {
 		return work.Approval{}, err
 	}
-	d.mu.Lock()
-	waiting := d.pending[ap.ID]
-	delete(d.pending, ap.ID)
-	d.mu.Unlock()
-	if waiting != nil {
-		waiting <- ap
-	}
+	d.tell(ap)
 	return ap, nil
 }
 

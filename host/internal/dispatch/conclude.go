@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/gate"
@@ -55,26 +56,17 @@ func (a *drive) judge(ctx, record context.Context, end ending) (ending, error) {
 	return end, nil
 }
 
+// mostEnds is how often the end of a step is written anew because a person decided one of its gates meanwhile.
+const mostEnds = 8
+
 // finish writes the end of the attempt, its result.json and the step's new state in one transaction.
 func (a *drive) finish(ctx context.Context, ended work.MoveAttempt) error {
-	gates, err := a.d.opt.Record.Gates(ctx, a.at.ID)
-	if err != nil {
-		return err
+	ended.ID, ended.Version, ended.Actor = a.at.ID, a.at.Version, daemonActor()
+	state, err := a.end(ctx, ended)
+	for n := 1; fault.Is(err, fault.Stale) && n < mostEnds; n++ {
+		state, err = a.end(ctx, ended)
 	}
-	state, why := a.stepState(ended, gates)
-	step, err := a.d.opt.Record.Step(ctx, a.step.ID)
 	if err != nil {
-		return err
-	}
-	row, err := a.result(ctx, ended, gates)
-	if err != nil {
-		return err
-	}
-	rows := []work.Mutation{work.KeepArtifact{Artifact: row}}
-	rows = append(rows, a.closeGates(ended, gates)...)
-	ended.ID, ended.Version, ended.At, ended.Actor = a.at.ID, a.at.Version, a.d.now(), daemonActor()
-	rows = append(rows, ended, work.MoveStep{ID: step.ID, Version: step.Version, To: state, Reason: why, Actor: daemonActor(), At: ended.At})
-	if err := a.d.opt.Record.Apply(ctx, rows...); err != nil {
 		return fmt.Errorf("end attempt: %w", err)
 	}
 	if err := a.reread(ctx); err != nil {
@@ -87,21 +79,39 @@ func (a *drive) finish(ctx context.Context, ended work.MoveAttempt) error {
 	return nil
 }
 
-// closeGates fails the gates that a cancelled or broken evaluation left open.
-func (a *drive) closeGates(ended work.MoveAttempt, gates []work.GateRecord) []work.Mutation {
-	if gate.Judgeable(ended.Outcome, a.step.Spec.Expect) {
-		return nil
+// end writes it once, by the gates as they are now.
+func (a *drive) end(ctx context.Context, ended work.MoveAttempt) (work.StepState, error) {
+	gates, err := a.d.opt.Record.Gates(ctx, a.at.ID)
+	if err != nil {
+		return "", err
 	}
-	var rows []work.Mutation
-	for _, g := range gates {
-		if g.Verdict == work.VerdictPending || g.Verdict == work.VerdictHold {
-			rows = append(rows, work.DecideGate{
-				ID: g.ID, Version: g.Version, To: work.VerdictFail, Reason: "not evaluated: the attempt ended as " + string(ended.Outcome),
-				DecidedBy: "rule", Actor: daemonActor(), At: a.d.now(),
-			})
+	state, why := a.stepState(ended, gates)
+	var closed []work.Mutation
+	if state != work.StepHeld {
+		c := byRule("the attempt ended as " + string(ended.Outcome))
+		if state == work.StepRejected {
+			c = byRule("the step was rejected: " + why)
+		}
+		if gates, closed, err = a.d.closeGates(ctx, gates, c); err != nil {
+			return "", err
 		}
 	}
-	return rows
+	step, err := a.d.opt.Record.Step(ctx, a.step.ID)
+	if err != nil {
+		return "", err
+	}
+	row, err := a.result(ctx, ended, gates)
+	if err != nil {
+		return "", err
+	}
+	ended.At = a.d.now()
+	rows := append([]work.Mutation{work.KeepArtifact{Artifact: row}}, closed...)
+	rows = append(rows, ended, work.MoveStep{ID: step.ID, Version: step.Version, To: state, Reason: why, Actor: daemonActor(), At: ended.At})
+	if err := a.d.opt.Record.Apply(ctx, rows...); err != nil {
+		return "", err
+	}
+	a.d.dismiss(closed)
+	return state, nil
 }
 
 func (a *drive) stepState(ended work.MoveAttempt, gates []work.GateRecord) (work.StepState, string) {
@@ -152,25 +162,13 @@ func (d *Dispatcher) rejudge(ctx context.Context, step work.Step) (bool, error) 
 	if !ok {
 		return false, fault.New(fault.NotAllowed, "workspace %q is no longer declared", step.Workspace)
 	}
-	ex := d.Policy().Executors[step.Spec.Executor]
-	a := &drive{d: d, ws: ws, ex: ex, step: step, at: at}
+	a := &drive{d: d, ws: ws, ex: d.Policy().Executors[step.Spec.Executor], step: step, at: at}
 	if a.tree, err = d.opt.Trees.Sealed(ctx, ws, at.ID, at.Evidence.Commit); err != nil {
 		return false, fmt.Errorf("open sealed tree: %w", err)
 	}
 	if standing == gate.Unfinished {
-		release, err := a.reserve()
-		if err != nil {
-			return false, err
-		}
-		defer release()
-		if err := a.provision(ctx, forGates, false); err != nil {
-			return false, fmt.Errorf("prepare sealed tree: %w", err)
-		}
-		if err := d.opt.Panel.Evaluate(ctx, a.subject()); err != nil {
-			return false, err
-		}
 		before := final(gates)
-		if gates, err = d.opt.Record.Gates(ctx, at.ID); err != nil {
+		if gates, err = a.goOn(ctx, gates); err != nil {
 			return false, err
 		}
 		standing, why = gate.Stand(at.Outcome, step.Spec.Expect, gates)
@@ -178,7 +176,28 @@ func (d *Dispatcher) rejudge(ctx context.Context, step work.Step) (bool, error) 
 			return true, nil // a hold was decided after the evaluation
 		}
 	}
-	return d.settleHeld(ctx, a, standing, why)
+	return a.settleHeld(ctx, gates, standing, why)
+}
+
+// goOn evaluates what can be of the gates that the step was opened with. One that was declared since does not
+// judge it; one whose rule is another now is closed by the panel.
+func (a *drive) goOn(ctx context.Context, gates []work.GateRecord) ([]work.GateRecord, error) {
+	release, err := a.reserve()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := a.provision(ctx, forGates, false); err != nil {
+		return nil, fmt.Errorf("prepare sealed tree: %w", err)
+	}
+	subject := a.subject()
+	subject.Rules = slices.DeleteFunc(slices.Clone(subject.Rules), func(r work.GateRule) bool {
+		return !slices.ContainsFunc(gates, func(g work.GateRecord) bool { return g.Name == r.Name })
+	})
+	if err := a.d.opt.Panel.Evaluate(ctx, subject); err != nil {
+		return nil, err
+	}
+	return a.d.opt.Record.Gates(ctx, a.at.ID)
 }
 
 // final counts the gates that have their final verdict.
@@ -193,15 +212,15 @@ func final(gates []work.GateRecord) int {
 }
 
 // settleHeld moves a held step where its gates now say.
-func (d *Dispatcher) settleHeld(ctx context.Context, a *drive, standing gate.Standing, why string) (bool, error) {
-	to := work.StepFailed
+func (a *drive) settleHeld(ctx context.Context, gates []work.GateRecord, standing gate.Standing, why string) (bool, error) {
+	d, to, ends := a.d, work.StepFailed, "the step failed: "+why
 	switch standing {
 	case gate.Held:
 		return false, nil
 	case gate.Passed:
 		to = work.StepPassed
 	case gate.Rejected:
-		to = work.StepRejected
+		to, ends = work.StepRejected, "the step was rejected: "+why
 	case gate.Unfinished, gate.Failed:
 		if ctx.Err() != nil {
 			return false, nil // the daemon stops; the step stays held for the next one
@@ -211,10 +230,19 @@ func (d *Dispatcher) settleHeld(ctx context.Context, a *drive, standing gate.Sta
 	if err != nil {
 		return false, err
 	}
-	err = d.opt.Record.Apply(ctx, work.MoveStep{ID: step.ID, Version: step.Version, To: to, Reason: why, Actor: daemonActor(), At: d.now()})
-	if err != nil && !errors.Is(err, context.Canceled) {
+	_, closed, err := d.closeGates(ctx, gates, byRule(ends))
+	if err != nil {
 		return false, err
 	}
+	move := work.MoveStep{ID: step.ID, Version: step.Version, To: to, Reason: why, Actor: daemonActor(), At: d.now()}
+	err = d.opt.Record.Apply(ctx, append(closed, move)...)
+	switch {
+	case fault.Is(err, fault.Stale):
+		return true, nil // somebody decided meanwhile
+	case err != nil && !errors.Is(err, context.Canceled):
+		return false, err
+	}
+	d.dismiss(closed)
 	d.wake(step.ID, step.RunID)
 	a.dropTree(ctx)
 	d.afterStep(ctx, step.RunID)

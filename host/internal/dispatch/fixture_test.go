@@ -36,6 +36,15 @@ var operator = work.Actor{Kind: "operator", ID: "uid:1000"}
 type recordPort struct {
 	*store.Store
 	reading func(attemptID string) // called before the gates are read; nil for nothing
+	looked  func(work.Approval)    // called after an approval is read; nil for nothing
+}
+
+func (p recordPort) Approval(ctx context.Context, id string) (work.Approval, error) {
+	ap, err := p.Store.Approval(ctx, id)
+	if p.looked != nil {
+		p.looked(ap)
+	}
+	return ap, err
 }
 
 func (p recordPort) Gates(ctx context.Context, attemptID string) ([]work.GateRecord, error) {
@@ -368,6 +377,7 @@ type fixture struct {
 	journals *memoryJournals
 	bus      *event.Bus
 	reading  func(attemptID string)
+	looked   func(work.Approval)
 	stop     context.CancelFunc
 	ended    chan error
 }
@@ -411,11 +421,11 @@ func (f *fixture) open(policy *work.Policy) {
 	}
 	f.cas = cas
 	judges := panel.New(panel.Options{
-		Record: recordPort{f.store, f.reading}, Plugins: dispatch.Validators(f.plugins), Artifacts: artifactsPort{cas}, Actor: work.Actor{Kind: "daemon", ID: "drawspan"},
+		Record: recordPort{f.store, f.reading, nil}, Plugins: dispatch.Validators(f.plugins), Artifacts: artifactsPort{cas}, Actor: work.Actor{Kind: "daemon", ID: "drawspan"},
 		Version: "test", Now: time.Now, Log: hclog.NewNullLogger(),
 	})
 	f.d = dispatch.New(dispatch.Options{
-		Record: recordPort{f.store, f.reading}, Panel: judges, Trees: f.trees, Plugins: f.plugins, Artifacts: artifactsPort{cas}, Journals: f.journals,
+		Record: recordPort{f.store, f.reading, f.looked}, Panel: judges, Trees: f.trees, Plugins: f.plugins, Artifacts: artifactsPort{cas}, Journals: f.journals,
 		Policy: policy, Version: "test", Now: time.Now, Wake: f.bus.Wake, Log: hclog.NewNullLogger(),
 	})
 	if err := f.d.Recover(ctx); err != nil {

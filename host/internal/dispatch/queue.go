@@ -134,11 +134,18 @@ func (d *Dispatcher) failStep(ctx context.Context, stepID string, cause error) b
 		if step.State.Settled() {
 			return true
 		}
-		err = d.opt.Record.Apply(ctx, work.MoveStep{
-			ID: stepID, Version: step.Version, To: work.StepFailed, Reason: string(fault.CodeOf(cause)) + ": " + fault.From(cause).Message,
-			Actor: daemonActor(), At: d.now(),
-		})
+		why := string(fault.CodeOf(cause)) + ": " + fault.From(cause).Message
+		rows := []work.Mutation{work.MoveStep{ID: stepID, Version: step.Version, To: work.StepFailed, Reason: why, Actor: daemonActor(), At: d.now()}}
+		if step.State == work.StepHeld {
+			closed, err := d.closeHeld(ctx, step, byRule("the step failed: "+why))
+			if err != nil {
+				return false
+			}
+			rows = append(rows, closed...)
+		}
+		err = d.opt.Record.Apply(ctx, rows...)
 		if err == nil {
+			d.dismiss(rows)
 			d.wake(stepID, step.RunID)
 			return true
 		}

@@ -41,15 +41,13 @@ func (d *Dispatcher) lose(ctx context.Context, at work.Attempt) error {
 	if err != nil {
 		return err
 	}
-	now := d.now()
-	for _, g := range gates {
-		if g.Verdict == work.VerdictPending || g.Verdict == work.VerdictHold {
-			rows = append(rows, work.DecideGate{ID: g.ID, Version: g.Version, To: work.VerdictFail, Reason: "not evaluated: the attempt was lost", DecidedBy: "rule", Actor: daemonActor(), At: now})
-		}
+	_, closed, err := d.closeGates(ctx, gates, byRule("the attempt was lost"))
+	if err != nil {
+		return err
 	}
-	rows = append(rows, work.MoveAttempt{
+	rows = append(append(rows, closed...), work.MoveAttempt{
 		ID: at.ID, Version: at.Version, To: work.AttemptEnded, Outcome: work.Lost, Reason: lostReason, Retryable: !started,
-		Message: "the daemon died while the attempt was " + string(at.State), Evidence: evidence, Actor: daemonActor(), At: now,
+		Message: "the daemon died while the attempt was " + string(at.State), Evidence: evidence, Actor: daemonActor(), At: d.now(),
 	})
 	if err := d.opt.Record.Apply(ctx, rows...); err != nil {
 		return err
@@ -95,21 +93,17 @@ func (d *Dispatcher) salvage(ctx context.Context, at work.Attempt) (*work.Eviden
 	return evidence, rows, tree
 }
 
-// closeQuestions denies the open questions and permissions of attempts that are over. Holds stay.
+// closeQuestions denies the open questions and permissions: their attempts are over. Holds stay.
 func (d *Dispatcher) closeQuestions(ctx context.Context) error {
 	open, err := d.opt.Record.OpenApprovals(ctx)
 	if err != nil {
 		return fmt.Errorf("read open approvals: %w", err)
 	}
 	for _, ap := range open {
-		at, err := d.opt.Record.Attempt(ctx, ap.AttemptID)
-		if err != nil {
-			return err
-		}
-		if ap.Kind == work.ApprovalHold && at.Outcome != work.Lost {
+		if ap.Kind == work.ApprovalHold {
 			continue
 		}
-		err = d.opt.Record.Apply(ctx, work.DecideApproval{
+		err := d.opt.Record.Apply(ctx, work.DecideApproval{
 			ID: ap.ID, Version: ap.Version, To: work.ApprovalDenied, DecidedBy: "cancel", Actor: daemonActor(), At: d.now(),
 		})
 		if err != nil {

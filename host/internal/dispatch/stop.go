@@ -131,30 +131,15 @@ func (d *Dispatcher) cancelNow(ctx context.Context, actor work.Actor, step work.
 
 // cancelHeld cancels a step whose attempt has ended already: its gates are denied, its approvals closed.
 func (d *Dispatcher) cancelHeld(ctx context.Context, actor work.Actor, step work.Step, reason string) error {
-	approvals, err := d.opt.Record.OpenApprovals(ctx)
+	rows, err := d.closeHeld(ctx, step, closing{"the step was cancelled", "cancel", actor})
 	if err != nil {
 		return err
 	}
-	now := d.now()
-	moves := []work.Mutation{work.MoveStep{ID: step.ID, Version: step.Version, To: work.StepCancelled, Reason: reason, Actor: actor, At: now}}
-	for _, ap := range approvals {
-		if ap.StepID != step.ID {
-			continue
-		}
-		moves = append(moves, work.DecideApproval{ID: ap.ID, Version: ap.Version, To: work.ApprovalDenied, DecidedBy: "cancel", Actor: actor, At: now})
-	}
-	gates, err := d.opt.Record.Gates(ctx, step.AttemptID)
-	if err != nil {
+	rows = append(rows, work.MoveStep{ID: step.ID, Version: step.Version, To: work.StepCancelled, Reason: reason, Actor: actor, At: d.now()})
+	if err := d.opt.Record.Apply(ctx, rows...); err != nil {
 		return err
 	}
-	for _, g := range gates {
-		if g.Verdict == work.VerdictHold || g.Verdict == work.VerdictPending {
-			moves = append(moves, work.DecideGate{ID: g.ID, Version: g.Version, To: work.VerdictFail, Reason: "the step was cancelled", DecidedBy: "cancel", Actor: actor, At: now})
-		}
-	}
-	if err := d.opt.Record.Apply(ctx, moves...); err != nil {
-		return err
-	}
+	d.dismiss(rows)
 	d.wake(step.ID, step.RunID, step.AttemptID)
 	d.kick(step.RunID)
 	return nil

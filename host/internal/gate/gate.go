@@ -185,6 +185,17 @@ func Answered(allow bool, by, note string) Decision {
 	return Decision{Verdict: work.VerdictFail, Reason: reason("denied by "+by, note)}
 }
 
+// Left is the decision on a gate that the end of its step leaves open, and whether this one is.
+func Left(verdict work.Verdict, why string) (Decision, bool) {
+	switch verdict {
+	case work.VerdictPass, work.VerdictFail:
+		return Decision{}, false
+	case work.VerdictHold:
+		return Decision{Verdict: work.VerdictFail, Reason: "not decided: " + why}, true
+	}
+	return Decision{Verdict: work.VerdictFail, Reason: "not evaluated: " + why}, true
+}
+
 // Standing is what a step is worth, from its attempt's outcome and its gates.
 type Standing int
 

@@ -156,3 +156,16 @@ func TestStanding(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsOpenWhenItsStepEndsIsAFailWithItsReason(t *testing.T) {
+	for verdict, want := range map[work.Verdict]string{work.VerdictPending: "not evaluated: why", work.VerdictHold: "not decided: why", "passed": "not evaluated: why"} {
+		if got, open := Left(verdict, "why"); !open || got.Verdict != work.VerdictFail || got.Reason != want {
+			t.Errorf("%s: %+v, %v", verdict, got, open)
+		}
+	}
+	for _, verdict := range []work.Verdict{work.VerdictPass, work.VerdictFail} {
+		if got, open := Left(verdict, "why"); open {
+			t.Errorf("%s: %+v", verdict, got)
+		}
+	}
+}
