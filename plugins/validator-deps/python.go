@@ -140,6 +140,9 @@ func readPyproject(_ string, data []byte) (reading, error) {
 		if isIndex(l.path) {
 			r.from(l.value, l.line)
 		}
+		if isElsewhere(l.path) {
+			r.include(l.value, l.line)
+		}
 		if !isRequirement(l.path) {
 			continue
 		}
@@ -158,6 +161,12 @@ func readPyproject(_ string, data []byte) (reading, error) {
 // isIndex tells the places of pyproject.toml that hold the address of an index.
 func isIndex(path []string) bool {
 	return len(path) == 5 && path[4] == "url" && (under(path, "tool", "uv", "index") || under(path, "tool", "poetry", "source"))
+}
+
+// isElsewhere tells the places of pyproject.toml that name a file with requirements, for setuptools and for hatch.
+func isElsewhere(path []string) bool {
+	return under(path, "tool", "setuptools", "dynamic") && slices.Contains(path, "file") && (path[3] == "dependencies" || path[3] == "optional-dependencies") ||
+		under(path, "tool", "hatch", "metadata", "hooks", "requirements_txt") && len(path) > 5
 }
 
 // isRequirement tells the places of pyproject.toml that hold requirements as PEP 508 writes them.
