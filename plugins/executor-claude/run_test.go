@@ -13,7 +13,6 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 // withProgram is the plugin with a program in its hand, as the host gives it one.
@@ -466,10 +465,6 @@ func TestAConfigThatCannotRunIsRefused(t *testing.T) {
 		`{"env":{"CLAUDE_CONFIG_DIR":"x"}}`:       "env",
 		`{"args":["--yolo"]}`:                     "args",
 	} {
-		h := sdktest.Serve(t, manifest, claude{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, claude{}, config, attribute)
 	}
 }

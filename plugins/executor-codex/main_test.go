@@ -14,7 +14,6 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 // self is this program as the installed one, with a home of its own.
@@ -376,11 +375,7 @@ func TestAConfigThatCannotRunIsRefused(t *testing.T) {
 		`{"model":1}`:                            "model",
 		`{"profile":"x"}`:                        "profile",
 	} {
-		h := sdktest.Serve(t, manifest, codex{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, codex{}, config, attribute)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 func TestContract(t *testing.T) {
@@ -127,11 +126,7 @@ func TestAConfigThatCannotRunIsRefused(t *testing.T) {
 		`{"program":["a"],"ok_codes":["0"]}`:     "ok_codes",
 		`{"program":["a"],"env":{"A":"\u0000"}}`: "env",
 	} {
-		h := sdktest.Serve(t, manifest, command{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(config)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", config, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, command{}, config, attribute)
 	}
 }
 

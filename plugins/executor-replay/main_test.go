@@ -12,7 +12,6 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
-	"github.com/drawspan/drawspan/sdk/wire"
 )
 
 // event is a line of a recording.
@@ -278,11 +277,7 @@ func TestAConfigThatCannotBeReplayedIsRefused(t *testing.T) {
 		`{}`: "recording", `{"recording":""}`: "recording", `{"recording":"a\u0000b"}`: "recording", `{"recording":"a","pace":-1}`: "pace",
 		`{"recording":"a","pace":1e9}`: "pace", `{"recording":"a","speed":1}`: "speed",
 	} {
-		h := sdktest.Serve(t, manifest, executor{})
-		refusal := sdktest.Refused(t, h.Client.Configure(t.Context(), json.RawMessage(text)), wire.CodeConfig)
-		if refusal.Config[0].Attribute != attribute {
-			t.Errorf("%s: %+v, want one for %s", text, refusal.Config[0], attribute)
-		}
+		sdktest.RefusedFor(t, manifest, executor{}, text, attribute)
 	}
 }
 
