@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 // maxDepth bounds the nesting of a report's elements.
@@ -26,6 +28,8 @@ func (r *results) junit(report io.Reader, place func(file string) string) error 
 			return nil
 		case errors.Is(err, io.EOF):
 			return broken("it ends before its root does")
+		case errors.Is(err, tree.ErrTooLarge):
+			return broken("it has %v", err)
 		case err != nil:
 			return broken("it is no XML: %.200v", err)
 		}

@@ -10,11 +10,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 // The bounds of report files.
@@ -33,8 +33,8 @@ type reports struct {
 }
 
 // openReports notes which files of that name are there already.
-func openReports(tree string, s settings) (*reports, error) {
-	root, err := os.OpenRoot(tree)
+func openReports(top string, s settings) (*reports, error) {
+	root, err := os.OpenRoot(top)
 	if err != nil {
 		return nil, fmt.Errorf("open tree: %w", err)
 	}
@@ -77,7 +77,7 @@ func (r *reports) stamps() (map[string]stamp, error) {
 }
 
 // read reads the reports that the program has written.
-func (r *reports) read(tree, dir string) (*results, error) {
+func (r *reports) read(top, dir string) (*results, error) {
 	now, err := r.stamps()
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (r *reports) read(tree, dir string) (*results, error) {
 		return nil, broken("the program wrote none: %d files match %s, and they were there before it ran", len(now), strings.Join(r.globs, ", "))
 	}
 	for _, name := range written {
-		n, err := r.one(name, found, func(file string) string { return inTree(file, tree, dir) })
+		n, err := r.one(name, found, func(file string) string { return inTree(file, top, dir) })
 		if err != nil {
 			return nil, err
 		}
@@ -107,61 +107,39 @@ func (r *reports) read(tree, dir string) (*results, error) {
 }
 
 func (r *reports) one(name string, found *results, place func(string) string) (int64, error) {
-	f, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := tree.Open(r.root, name)
 	if err != nil {
 		return 0, fmt.Errorf("open report: %w", err)
 	}
 	defer f.Close()
-	content := &counted{from: io.LimitReader(f, maxFile+1)}
-	err = found.junit(content, place)
-	switch {
-	case content.n > maxFile:
-		return 0, fmt.Errorf("%q: %w", name, broken("it has more than %d bytes", maxFile))
-	case err != nil:
+	if err := found.junit(tree.AtMost(f, maxFile), place); err != nil {
 		return 0, fmt.Errorf("%q: %w", name, err)
 	}
-	return content.n, nil
-}
-
-// counted counts what is read.
-type counted struct {
-	from io.Reader
-	n    int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
-	c.n += int64(n)
-	return n, err //nolint:wrapcheck // io.EOF must stay as it is
+	return f.Seek(0, io.SeekCurrent)
 }
 
 // declares is the line of a go.mod that names the module.
 var declares = regexp.MustCompile(`(?m)^\s*module\s+"?([^\s"]+)`)
 
 // locator finds the files of Go packages in a tree, by the module's own path.
-func locator(tree, dir string) func(pkg, file string) string {
-	module := moduleOf(tree, dir)
+func locator(top, dir string) func(pkg, file string) string {
+	module := moduleOf(top, dir)
 	return func(pkg, file string) string {
 		pkg, _, _ = strings.Cut(pkg, " ") // "pkg [pkg.test]"
 		if module == "" || pkg != module && !strings.HasPrefix(pkg, module+"/") {
 			return ""
 		}
-		return inTree(path.Join(strings.TrimPrefix(strings.TrimPrefix(pkg, module), "/"), file), tree, dir)
+		return inTree(path.Join(strings.TrimPrefix(strings.TrimPrefix(pkg, module), "/"), file), top, dir)
 	}
 }
 
-func moduleOf(tree, dir string) string {
-	root, err := os.OpenRoot(tree)
+func moduleOf(top, dir string) string {
+	root, err := os.OpenRoot(top)
 	if err != nil {
 		return ""
 	}
 	defer root.Close()
-	f, err := root.OpenFile(path.Join(dir, "go.mod"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxModule))
+	text, err := tree.Head(root, path.Join(dir, "go.mod"), maxModule)
 	if name := declares.FindSubmatch(text); err == nil && name != nil {
 		return string(name[1])
 	}

@@ -7,17 +7,15 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
-	"syscall"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/patch"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 const (
@@ -50,14 +48,9 @@ func addedLines(c *sdk.Check, needed bool) (map[string][]int, error) {
 }
 
 // source is the text of a file, line by line; none where it cannot be had.
-func source(tree *os.Root, name string) [][]byte {
-	f, err := tree.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+func source(root *os.Root, name string) [][]byte {
+	text, err := tree.Read(root, name, maxSource)
 	if err != nil {
-		return nil
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	text, err := io.ReadAll(io.LimitReader(f, maxSource+1))
-	if err != nil || len(text) > maxSource {
 		return nil
 	}
 	return bytes.Split(text, []byte("\n"))
@@ -119,15 +112,15 @@ func (j *judgement) shown(changes []sdk.Change, added map[string][]int) error {
 
 // change judges the lines that the change added.
 func (j *judgement) change(dir string, added map[string][]int) error {
-	tree, err := os.OpenRoot(dir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("open the tree: %w", err)
 	}
-	defer tree.Close() //nolint:errcheck // it was only read
+	defer root.Close() //nolint:errcheck // it was only read
 	work := 0
 	for _, name := range slices.Sorted(maps.Keys(added)) {
 		blocks, measured := j.head.files[name]
-		lines := source(tree, name)
+		lines := source(root, name)
 		if !measured {
 			j.unmeasured(name, lines, added[name])
 			continue

@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"golang.org/x/mod/modfile"
+
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 // The bounds of a look through the tree for modules.
@@ -23,21 +25,21 @@ const (
 // finder turns the names of a profile into paths inside the tree.
 type finder struct {
 	settings
-	tree    *os.Root
+	root    *os.Root
 	roots   []string          // the tree's absolute path, as it is named and as it is
 	modules map[string]string // Go modules of the tree, by path, with their directories
 }
 
-func newFinder(tree *os.Root, s settings) (*finder, error) {
-	f := &finder{settings: s, tree: tree, roots: []string{tree.Name()}, modules: map[string]string{}}
-	if real, err := filepath.EvalSymlinks(tree.Name()); err == nil && real != tree.Name() {
+func newFinder(root *os.Root, s settings) (*finder, error) {
+	f := &finder{settings: s, root: root, roots: []string{root.Name()}, modules: map[string]string{}}
+	if real, err := filepath.EvalSymlinks(root.Name()); err == nil && real != root.Name() {
 		f.roots = append(f.roots, real)
 	}
 	if s.Format != formatGo {
 		return f, nil
 	}
 	entries := 0
-	err := fs.WalkDir(tree.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if entries++; err != nil || entries > maxEntries || len(f.modules) > maxModules {
 			return fmt.Errorf("look for the modules of the tree, at %s: %w", name, firstError(err, errTooMuch))
 		}
@@ -61,11 +63,7 @@ func firstError(a, b error) error {
 
 // module remembers a module. Of two of one path the outer one counts, which is walked to first.
 func (f *finder) module(name string) {
-	info, err := f.tree.Lstat(name)
-	if err != nil || info.Size() > maxGoMod {
-		return
-	}
-	text, err := f.tree.ReadFile(name)
+	text, err := tree.Read(f.root, name, maxGoMod)
 	if err != nil {
 		return
 	}
@@ -122,7 +120,7 @@ func (f *finder) inside(name string) (string, bool) {
 	if !filepath.IsLocal(filepath.FromSlash(name)) {
 		return "", false
 	}
-	info, err := f.tree.Lstat(filepath.FromSlash(name))
+	info, err := f.root.Lstat(filepath.FromSlash(name))
 	return name, err == nil && info.Mode().IsRegular()
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/tools/cover"
+
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 const (
@@ -25,7 +27,7 @@ func broken(format string, args ...any) error {
 
 // kept tells an error of a bound from one of the format.
 func kept(err error) error {
-	if errors.Is(err, errTooMuch) {
+	if errors.Is(err, tree.ErrTooLarge) {
 		return err
 	}
 	return broken("%v", err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/drawspan/drawspan/sdk/sdktest"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 func recorded(t testing.TB, name string) []byte {
@@ -116,13 +117,13 @@ func TestF9_BrokenAndHostileProfilesAreRefused(t *testing.T) {
 		"xml: nested":            {readCobertura, strings.Repeat("<coverage>", 100_000)},
 		"xml: a foreign element": {readCobertura, top + `<line number="1" hits="1"></lines>`},
 	} {
-		if p, err := c.read(strings.NewReader(c.text)); !errors.Is(err, errBroken) && !errors.Is(err, errTooMuch) {
+		if p, err := c.read(strings.NewReader(c.text)); !errors.Is(err, errBroken) && !errors.Is(err, tree.ErrTooLarge) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
 	for format, read := range readers() {
 		flood := io.MultiReader(strings.NewReader(map[string]string{formatGo: "mode: set\n", formatCobertura: "<coverage>"}[format]), endless{})
-		if _, err := read(&bounded{r: flood, left: 1 << 20}); !errors.Is(err, errTooMuch) && !errors.Is(err, errBroken) {
+		if _, err := read(tree.AtMost(flood, 1<<20)); !errors.Is(err, tree.ErrTooLarge) && !errors.Is(err, errBroken) {
 			t.Errorf("%s: %v", format, err)
 		}
 	}
@@ -151,7 +152,7 @@ func TestSumsAreBounded(t *testing.T) {
 	for i := range many {
 		many[i] = lineBlock(i+1, 1)
 	}
-	if err := newSum().add(profile{blocks: map[string][]block{"a": many}}, find); !errors.Is(err, errTooMuch) {
+	if err := newSum().add(profile{blocks: map[string][]block{"a": many}}, find); !errors.Is(err, tree.ErrTooLarge) {
 		t.Errorf("add = %v", err)
 	}
 	wide := block{place: place{line: 1, endLine: maxLine}, statements: 1}
@@ -159,7 +160,7 @@ func TestSumsAreBounded(t *testing.T) {
 	for i := range numbers {
 		numbers[i] = i + 1
 	}
-	if _, err := run(slices.Repeat([]block{wide}, 3_000), nil, numbers, &work); !errors.Is(err, errTooMuch) {
+	if _, err := run(slices.Repeat([]block{wide}, 3_000), nil, numbers, &work); !errors.Is(err, tree.ErrTooLarge) {
 		t.Errorf("run = %v", err)
 	}
 }

@@ -10,12 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/tool"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 const messageLines = 20
@@ -28,7 +28,7 @@ const (
 )
 
 var (
-	errTooMuch = errors.New("the profile is too large")
+	errTooMuch = fmt.Errorf("the profile is %w", tree.ErrTooLarge)
 	errBroken  = errors.New("the profile cannot be read")
 	errFailed  = errors.New("the program failed, so that nothing was measured")
 )
@@ -56,12 +56,12 @@ func (m measurement) notMeasured(ran *sdk.Ran, err error) sdk.Verdict {
 
 // run measures one tree.
 func (m measurement) run(ctx context.Context, dir string) (measured, error) {
-	tree, err := os.OpenRoot(dir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return measured{}, fmt.Errorf("open the tree: %w", err)
 	}
-	defer tree.Close() //nolint:errcheck // nothing was written through it
-	at, err := tree.OpenRoot(filepath.Clean(m.Dir))
+	defer root.Close() //nolint:errcheck // nothing was written through it
+	at, err := root.OpenRoot(filepath.Clean(m.Dir))
 	if err != nil {
 		return measured{}, fmt.Errorf("open config.dir: %w", err)
 	}
@@ -79,7 +79,7 @@ func (m measurement) run(ctx context.Context, dir string) (measured, error) {
 	if err := m.ended(r); err != nil {
 		return out, err
 	}
-	out.figures, err = m.read(tree, at)
+	out.figures, err = m.read(root, at)
 	return out, err
 }
 
@@ -134,7 +134,7 @@ func (m measurement) clear(at *os.Root) error {
 }
 
 // read reads all profiles of a run.
-func (m measurement) read(tree, at *os.Root) (figures, error) {
+func (m measurement) read(root, at *os.Root) (figures, error) {
 	names, err := m.profiles(at)
 	if err != nil {
 		return figures{}, err
@@ -142,7 +142,7 @@ func (m measurement) read(tree, at *os.Root) (figures, error) {
 	if len(names) == 0 {
 		return figures{}, fmt.Errorf("%s wrote no profile that matches %s", m.Run[0], strings.Join(m.Profile, ", "))
 	}
-	finder, err := newFinder(tree, m.settings)
+	finder, err := newFinder(root, m.settings)
 	if err != nil {
 		return figures{}, err
 	}
@@ -156,15 +156,12 @@ func (m measurement) read(tree, at *os.Root) (figures, error) {
 }
 
 func (m measurement) readOne(at *os.Root, name string, sum *sum, finder *finder) error {
-	if info, err := at.Lstat(filepath.FromSlash(name)); err != nil || !info.Mode().IsRegular() {
-		return fmt.Errorf("not a regular file: %w", errBroken) // a link might lead to what came with the tree
-	}
-	f, err := at.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := tree.Open(at, name) // a link might lead to what came with the tree
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	p, err := readers()[m.Format](&bounded{r: f, left: maxProfile})
+	p, err := readers()[m.Format](tree.AtMost(f, maxProfile))
 	if err != nil {
 		return err
 	}
@@ -174,21 +171,6 @@ func (m measurement) readOne(at *os.Root, name string, sum *sum, finder *finder)
 // readers are the formats.
 func readers() map[string]func(io.Reader) (profile, error) {
 	return map[string]func(io.Reader) (profile, error){formatGo: readGo, formatCobertura: readCobertura, formatLCOV: readLCOV}
-}
-
-// bounded fails where LimitReader would only end, which might pass for the end of the profile.
-type bounded struct {
-	r    io.Reader
-	left int
-}
-
-// Read reads on, within the bound.
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if b.left -= n; b.left < 0 {
-		return 0, fmt.Errorf("more than %d MiB: %w", maxProfile>>20, errTooMuch)
-	}
-	return n, err
 }
 
 // base measures a copy of the base's tree. Where the change has no file of the base's, there is nothing to

@@ -6,19 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 // judge collects what is wrong with the dependencies of one change.
 type judge struct {
 	settings
-	head, base tree
+	head, base *os.Root
 	findings   map[string][]sdk.Finding // by severity
 	seen       map[string]bool          // fingerprints
 	files      int
@@ -26,7 +29,7 @@ type judge struct {
 	changed    int
 }
 
-func newJudge(s settings, head, base tree) *judge {
+func newJudge(s settings, head, base *os.Root) *judge {
 	return &judge{settings: s, head: head, base: base, findings: map[string][]sdk.Finding{}, seen: map[string]bool{}}
 }
 
@@ -81,9 +84,12 @@ func (j *judge) file(c sdk.Change) {
 	j.includes(at, was.includes, now.includes)
 }
 
+// maxFile is the largest file that is read: several times that of the largest lock files in use.
+const maxFile = 16 << 20
+
 // readAs reads a file of a tree.
-func readAs(f *format, t tree, name string) (reading, error) {
-	data, err := t.read(name)
+func readAs(f *format, root *os.Root, name string) (reading, error) {
+	data, err := tree.Read(root, name, maxFile)
 	if err != nil {
 		var at *fs.PathError
 		if errors.As(err, &at) {
@@ -136,7 +142,7 @@ func (j *judge) dependencies(f *format, at spot, was, now []dependency) {
 		seen[d.identity()] = true
 		before[canonical(d.world, d.name)] = append(before[canonical(d.world, d.name)], d)
 	}
-	locked := slices.ContainsFunc(f.lock, func(name string) bool { return j.head.has(path.Join(path.Dir(at.path), name)) })
+	locked := slices.ContainsFunc(f.lock, func(name string) bool { return has(j.head, path.Join(path.Dir(at.path), name)) })
 	for _, d := range now {
 		if seen[d.identity()] {
 			continue
@@ -153,6 +159,11 @@ func (j *judge) dependencies(f *format, at spot, was, now []dependency) {
 		j.origin(at, d)
 		j.movement(at, d, old)
 	}
+}
+
+func has(root *os.Root, name string) bool {
+	_, err := root.Lstat(filepath.FromSlash(name))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // listed holds a dependency to allow and deny. Where its version is open, a lock file beside it says which is used

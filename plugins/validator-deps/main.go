@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -148,16 +149,16 @@ func (deps) Check(ctx context.Context, c *sdk.Check) (sdk.Verdict, error) {
 
 // compare judges files against what they were.
 func (s settings) compare(ctx context.Context, c *sdk.Check, changed []sdk.Change) (sdk.Verdict, error) {
-	head, err := openTree(c.Tree)
+	head, err := os.OpenRoot(c.Tree)
 	if err != nil {
-		return sdk.Verdict{}, err
+		return sdk.Verdict{}, fmt.Errorf("open the tree: %w", err)
 	}
-	defer head.close()
-	base, err := openTree(c.BaseTree)
+	defer head.Close() //nolint:errcheck // it was only read
+	base, err := os.OpenRoot(c.BaseTree)
 	if err != nil {
-		return sdk.Verdict{}, err
+		return sdk.Verdict{}, fmt.Errorf("open the base's tree: %w", err)
 	}
-	defer base.close()
+	defer base.Close() //nolint:errcheck // it was only read
 	j := newJudge(s, head, base)
 	for _, change := range changed {
 		if err := ctx.Err(); err != nil {

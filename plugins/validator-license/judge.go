@@ -7,24 +7,26 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/drawspan/drawspan/sdk"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 // judge collects what a change does to licences.
 type judge struct {
 	settings
-	head, base tree
+	head, base *os.Root
 	dirs       map[string]bool // whose licence files were judged
 	seen       map[string]bool // fingerprints
 	findings   []sdk.Finding
 	files      int
 }
 
-func newJudge(s settings, head, base tree) *judge {
+func newJudge(s settings, head, base *os.Root) *judge {
 	return &judge{settings: s, head: head, base: base, dirs: map[string]bool{}, seen: map[string]bool{}}
 }
 
@@ -114,8 +116,8 @@ type placed struct {
 }
 
 // licences are what the licence files of a directory say.
-func (j *judge) licences(t tree, dir string) ([]placed, error) {
-	names, err := t.files(dir)
+func (j *judge) licences(root *os.Root, dir string) ([]placed, error) {
+	names, err := within(root, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +127,7 @@ func (j *judge) licences(t tree, dir string) ([]placed, error) {
 	}
 	var all []placed
 	for _, name := range names {
-		text, err := t.read(name)
+		text, err := whole(root, name)
 		if err != nil {
 			all = append(all, placed{unknown, spot{path: name}})
 			continue
@@ -144,12 +146,12 @@ func (j *judge) licences(t tree, dir string) ([]placed, error) {
 // text judges what the beginning of one file says, by a reader of its own.
 func (j *judge) text(was, now string, most int64, read func([]byte) ([]said, error)) error {
 	j.files++
-	newText, err := j.head.start(now, most)
+	newText, err := tree.Head(j.head, now, most)
 	if err != nil {
-		j.add("unreadable", spot{path: now}, "", "cannot be judged: "+clip(err.Error()))
+		j.add("unreadable", spot{path: now}, "", "cannot be judged: "+clip(reason(err).Error()))
 		return nil
 	}
-	oldText, err := j.base.start(was, most)
+	oldText, err := tree.Head(j.base, was, most)
 	if err != nil {
 		oldText = nil // what was no file before said nothing
 	}
@@ -238,12 +240,12 @@ func list(ids []string) string {
 
 // altered judges the words of a licence file that is the same licence as before.
 func (j *judge) altered(was, now string) {
-	newText, err := j.head.read(now)
+	newText, err := whole(j.head, now)
 	if err != nil {
 		j.add("unreadable", spot{path: now}, "", "cannot be judged: "+clip(err.Error()))
 		return
 	}
-	oldText, err := j.base.read(was)
+	oldText, err := whole(j.base, was)
 	if errors.Is(err, fs.ErrNotExist) || !j.refuses(refuseAltered) {
 		return
 	}

@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -137,16 +138,16 @@ func (license) Check(ctx context.Context, c *sdk.Check) (sdk.Verdict, error) {
 	if c.BaseTree == "" {
 		return sdk.Verdict{}, fmt.Errorf("the base's tree was not fed: what has changed cannot be told")
 	}
-	head, err := openTree(c.Tree)
+	head, err := os.OpenRoot(c.Tree)
 	if err != nil {
-		return sdk.Verdict{}, err
+		return sdk.Verdict{}, fmt.Errorf("open the tree: %w", err)
 	}
-	defer head.close()
-	base, err := openTree(c.BaseTree)
+	defer head.Close() //nolint:errcheck // it was only read
+	base, err := os.OpenRoot(c.BaseTree)
 	if err != nil {
-		return sdk.Verdict{}, err
+		return sdk.Verdict{}, fmt.Errorf("open the base's tree: %w", err)
 	}
-	defer base.close()
+	defer base.Close() //nolint:errcheck // it was only read
 	j := newJudge(s, head, base)
 	for _, change := range c.Changes {
 		if err := ctx.Err(); err != nil {

@@ -9,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/tool"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 const messageLines = 20
@@ -30,12 +30,12 @@ type findings struct {
 
 // run analyses one tree.
 func (a analysis) run(ctx context.Context, dir string) (findings, *sdk.Ran, error) {
-	tree, err := os.OpenRoot(dir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return findings{}, nil, fmt.Errorf("open the tree: %w", err)
 	}
-	defer tree.Close() //nolint:errcheck // nothing was written through it
-	if err := a.clear(tree); err != nil {
+	defer root.Close() //nolint:errcheck // nothing was written through it
+	if err := a.clear(root); err != nil {
 		return findings{}, nil, err
 	}
 	var stdout bytes.Buffer
@@ -49,11 +49,11 @@ func (a analysis) run(ctx context.Context, dir string) (findings, *sdk.Ran, erro
 	if err := a.ended(r); err != nil {
 		return findings{}, ran, err
 	}
-	said, err := a.report(tree, &stdout)
+	said, err := a.report(root, &stdout)
 	if err != nil {
 		return findings{}, ran, fmt.Errorf("the report of %s cannot be judged: %w%s", a.Run[0], err, a.hint(r, stdout.Bytes()))
 	}
-	return findings{locate(said, newPlacer(tree, a.Dir))}, ran, nil
+	return findings{locate(said, newPlacer(root, a.Dir))}, ran, nil
 }
 
 // collect keeps the report that comes on standard output, and lets the host have the rest.
@@ -98,11 +98,11 @@ func (a analysis) hint(r tool.Result, stdout []byte) string {
 }
 
 // clear takes away what stands where the report will be: it came with the tree.
-func (a analysis) clear(tree *os.Root) error {
+func (a analysis) clear(root *os.Root) error {
 	if a.File == "" {
 		return nil
 	}
-	if err := tree.Remove(a.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := root.Remove(a.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("clear the place of the report: %w", err)
 	}
 	return nil
@@ -111,18 +111,14 @@ func (a analysis) clear(tree *os.Root) error {
 // path is where the report is, relative to the tree.
 func (a analysis) path() string { return filepath.Join(a.Dir, a.File) }
 
-func (a analysis) report(tree *os.Root, stdout *bytes.Buffer) (report, error) {
+func (a analysis) report(root *os.Root, stdout *bytes.Buffer) (report, error) {
 	if a.File == "" {
 		return read(stdout)
 	}
-	info, err := tree.Lstat(a.path())
+	f, err := tree.Open(root, filepath.ToSlash(a.path()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return report{}, fmt.Errorf("%s: %w", a.path(), errNoReport)
 	}
-	if err != nil || !info.Mode().IsRegular() {
-		return report{}, fmt.Errorf("%s is not a regular file", a.path())
-	}
-	f, err := tree.OpenFile(a.path(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return report{}, err
 	}

@@ -8,14 +8,13 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/patch"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 // item is a result with its place in a tree and the text that stands there.
@@ -53,7 +52,7 @@ func locate(r report, p placer) []item {
 			to++
 		}
 		if items[from].path != "" {
-			quote(items[from:to], p.tree)
+			quote(items[from:to], p.root)
 		}
 		from = to
 	}
@@ -61,15 +60,12 @@ func locate(r report, p placer) []item {
 }
 
 // quote reads the lines of results that are all in one file, in the order of their lines.
-func quote(items []item, tree *os.Root) {
-	f, err := tree.OpenFile(filepath.FromSlash(items[0].path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+func quote(items []item, root *os.Root) {
+	f, err := tree.Open(root, items[0].path)
 	if err != nil {
 		return // a result of a file that is not there keeps its message
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return
-	}
 	in := bufio.NewReader(io.LimitReader(f, maxSource))
 	number, text := 0, ""
 	for i := range items {

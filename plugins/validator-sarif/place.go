@@ -45,12 +45,12 @@ func join(base, uri string) string {
 type placer struct {
 	roots []string // the tree's absolute path, as it is named and as it is
 	dir   string   // where the analyser ran, relative, with slashes; "" is the top
-	tree  *os.Root
+	root  *os.Root
 }
 
-func newPlacer(tree *os.Root, dir string) placer {
-	p := placer{roots: []string{tree.Name()}, dir: filepath.ToSlash(filepath.Clean(dir)), tree: tree}
-	if real, err := filepath.EvalSymlinks(tree.Name()); err == nil && real != tree.Name() {
+func newPlacer(root *os.Root, dir string) placer {
+	p := placer{roots: []string{root.Name()}, dir: filepath.ToSlash(filepath.Clean(dir)), root: root}
+	if real, err := filepath.EvalSymlinks(root.Name()); err == nil && real != root.Name() {
 		p.roots = append(p.roots, real)
 	}
 	return p
@@ -108,6 +108,6 @@ func inside(name string) (string, bool) {
 }
 
 func (p placer) exists(name string) bool {
-	_, err := p.tree.Lstat(filepath.FromSlash(name))
+	_, err := p.root.Lstat(filepath.FromSlash(name))
 	return err == nil
 }

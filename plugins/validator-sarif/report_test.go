@@ -15,6 +15,7 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/sdktest"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 func recorded(t testing.TB, name string) []byte {
@@ -137,7 +138,7 @@ func TestF9_AReportBeyondTheBoundsIsRefused(t *testing.T) {
 		"bytes":          io.MultiReader(strings.NewReader(head), io.LimitReader(spaces{}, maxReport), strings.NewReader(tail)),
 		"blanks behind":  io.MultiReader(strings.NewReader(clean), io.LimitReader(spaces{}, maxReport)),
 	} {
-		if _, err := read(text); !errors.Is(err, errTooMuch) {
+		if _, err := read(text); !errors.Is(err, tree.ErrTooLarge) {
 			t.Errorf("%s: %v, want that it is too much", name, err)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 // The bounds of a report. A report beyond them is not judged.
@@ -22,7 +24,7 @@ const (
 	maxShort     = 512
 )
 
-var errTooMuch = errors.New("the report is too large")
+var errTooMuch = fmt.Errorf("the report is %w", tree.ErrTooLarge)
 
 // walker goes through JSON once, without keeping what nobody asks for.
 type walker struct {
@@ -31,24 +33,9 @@ type walker struct {
 }
 
 func newWalker(r io.Reader) *walker {
-	dec := json.NewDecoder(&bounded{r: r, left: maxReport})
+	dec := json.NewDecoder(tree.AtMost(r, maxReport))
 	dec.UseNumber()
 	return &walker{dec: dec}
-}
-
-// bounded fails where LimitReader would only end, which might pass for the end of the report.
-type bounded struct {
-	r    io.Reader
-	left int
-}
-
-// Read reads on, within the bound.
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if b.left -= n; b.left < 0 {
-		return 0, fmt.Errorf("more than %d MiB: %w", maxReport>>20, errTooMuch)
-	}
-	return n, err
 }
 
 func (w *walker) wrong(format string, args ...any) error {
@@ -192,7 +179,7 @@ func (w *walker) end() error {
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil
-	case errors.Is(err, errTooMuch):
+	case errors.Is(err, tree.ErrTooLarge):
 		return err
 	}
 	return w.wrong("something follows the report")

@@ -218,8 +218,8 @@ func TestTokensAreFoundWhereGitleaksDoesNotLook(t *testing.T) {
 	}
 }
 
-// tree is a check whose files are in the tree and not in the patch.
-func tree(t *testing.T, files map[string]string) sdk.Check {
+// unshown is a check whose files are in the tree and not in the patch.
+func unshown(t *testing.T, files map[string]string) sdk.Check {
 	t.Helper()
 	c := sdk.Check{Tree: sdktest.Tree(t, files)}
 	for name, content := range files {
@@ -248,7 +248,7 @@ func TestWhatThePatchDoesNotShowIsReadFromTheTree(t *testing.T) {
 		"a zero byte": "\x00\n" + githubKey() + "\n", "no newline at the end": "\x00\n" + githubKey(),
 		"UTF-16": utf(true, false), "UTF-16, big": utf(true, true), "UTF-16 without a mark": utf(false, false), "UTF-16, big, without": utf(false, true),
 	} {
-		v := judged(t, `{}`, tree(t, map[string]string{"f": content}))
+		v := judged(t, `{}`, unshown(t, map[string]string{"f": content}))
 		if !slices.Equal(places(v), []string{"github-pat f:2-2"}) {
 			t.Errorf("%s: %q %s", name, places(v), v.Message)
 		}
@@ -280,12 +280,12 @@ func TestOfAPatchThatWasCutTheRestIsRead(t *testing.T) {
 
 // F10: what cannot be looked at is an error, never a pass.
 func TestF10_WhatCannotBeLookedAtIsNoPass(t *testing.T) {
-	large := tree(t, map[string]string{"big": strings.Repeat("\x00", 101)})
-	missing := tree(t, nil)
+	large := unshown(t, map[string]string{"big": strings.Repeat("\x00", 101)})
+	missing := unshown(t, nil)
 	missing.Changes = []sdk.Change{{Path: "not/there", Op: "add", NewMode: "100644", Binary: true}}
-	outside := tree(t, nil)
+	outside := unshown(t, nil)
 	outside.Changes = []sdk.Change{{Path: "../../etc/passwd", Op: "modify", NewMode: "100644", Binary: true}}
-	linked := tree(t, nil)
+	linked := unshown(t, nil)
 	linked.Changes = []sdk.Change{{Path: "l", Op: "modify", NewMode: "100644", Added: 1}}
 	if err := os.Symlink("/etc/passwd", filepath.Join(linked.Tree, "l")); err != nil {
 		t.Fatal(err)

@@ -5,10 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/drawspan/drawspan/sdk"
 	"github.com/drawspan/drawspan/sdk/patch"
+	"github.com/drawspan/drawspan/sdk/tree"
 )
 
 // The git modes that matter here.
@@ -168,32 +167,19 @@ func (f *files) read(name string) (string, error) {
 		}
 		f.root = root
 	}
-	local := filepath.FromSlash(name)
-	info, err := f.root.Lstat(local)
+	raw, err := tree.Read(f.root, name, f.most)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("%q is changed, but not in the tree under judgement", name)
-	case err != nil:
-		return "", fmt.Errorf("look at %q: %w", name, err)
-	case !info.Mode().IsRegular():
+	case errors.Is(err, tree.ErrNotFile):
 		return "", fmt.Errorf("%q is no regular file, and the patch does not show what it is", name)
-	case info.Size() > f.most:
-		return "", fmt.Errorf("%q has %d bytes, more than the %d that are read: raise max_file_bytes, or exempt it by allow_paths",
-			name, info.Size(), f.most)
-	}
-	file, err := f.root.Open(local)
-	if err != nil {
-		return "", fmt.Errorf("open %q: %w", name, err)
-	}
-	defer file.Close()
-	raw, err := io.ReadAll(io.LimitReader(file, f.most+1))
-	if err != nil || int64(len(raw)) > f.most {
-		return "", fmt.Errorf("read %q: %w", name, errors.Join(err, errChanged))
+	case errors.Is(err, tree.ErrTooLarge):
+		return "", fmt.Errorf("%q has %w; raise max_file_bytes, or exempt it by allow_paths", name, err)
+	case err != nil:
+		return "", fmt.Errorf("read %q: %w", name, err)
 	}
 	return decode(raw), nil
 }
-
-var errChanged = errors.New("it was not read whole")
 
 // decode turns UTF-16 into UTF-8: for git it is binary, for a program it is a text with a key in it. Everything
 // else stays as it is.
