@@ -96,12 +96,14 @@ func github(env func(string) string, event func(path string) ([]byte, error)) CI
 	}
 	ci.Head = known(env("GITHUB_SHA"))
 	switch env("GITHUB_EVENT_NAME") {
-	case "pull_request":
+	case "pull_request", "pull_request_review", "pull_request_review_comment":
 		ci.Base, ci.Head = append(known(e.Pull.Base.SHA), branch(env("GITHUB_BASE_REF"))...), known(env("GITHUB_SHA"), e.Pull.Head.SHA)
 	case "pull_request_target": // GITHUB_SHA is the base here
 		ci.Base, ci.Head = append(known(e.Pull.Base.SHA), branch(env("GITHUB_BASE_REF"))...), known(e.Pull.Head.SHA)
 	case "merge_group":
 		ci.Base, ci.Head = known(e.Group.Base), known(e.Group.Head, env("GITHUB_SHA"))
+	case "issue_comment", "workflow_run", "check_run", "check_suite", "status": // GITHUB_SHA is the default branch's, whatever they are about
+		ci.Base, ci.Head = branch(e.Repository.Default), nil
 	case "push":
 		on, _ := strings.CutPrefix(env("GITHUB_REF"), "refs/heads/") // a tag keeps its prefix, and is no branch
 		ci.Base = pushed(on, e.Repository.Default, env("GITHUB_REF_PROTECTED") == "true", e.Before)
