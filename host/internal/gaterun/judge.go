@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,15 +35,15 @@ type Panel interface {
 	Evaluate(ctx context.Context, s *panel.Subject) error
 }
 
-// Trees makes the sealed tree of the head for one attempt.
+// Trees makes the sealed tree of the head for one attempt: at once where a gate opens it, else when somebody looks.
 type Trees interface {
-	Seal(ctx context.Context, attemptID, base, head string) (Sealed, error)
+	Seal(ctx context.Context, attemptID, base, head string, opened bool) (Sealed, error)
 }
 
 // Sealed is the tree that is judged.
 type Sealed interface {
 	panel.Trees
-	Path() string
+	Path() string // "" while there is none
 	TreeID() string
 	Patch(ctx context.Context, paths []string, limit int64) (patch []byte, cut bool, err error)
 }
@@ -160,10 +161,15 @@ func (j *judgement) open(ctx context.Context) error {
 	return j.move(ctx, work.MoveAttempt{To: work.AttemptPreparing, Base: r.Base, Start: r.Head})
 }
 
+// opened reports whether a validator opens the tree. One that stays alive is fed with data and sees none.
+func opened(rules []work.GateRule) bool {
+	return slices.ContainsFunc(rules, func(r work.GateRule) bool { return r.Validator != "" && !r.Builtin && !r.Resident })
+}
+
 // evaluate seals the head's tree and has the gates decided.
 func (j *judgement) evaluate(ctx context.Context) error {
 	r := j.ask.Range
-	tree, err := j.Trees.Seal(ctx, j.attempt, r.Base, r.Head)
+	tree, err := j.Trees.Seal(ctx, j.attempt, r.Base, r.Head, opened(j.rules))
 	if err != nil {
 		return err
 	}
@@ -334,7 +340,12 @@ func (j *judgement) gate(rule work.GateRule, g work.GateRecord, all []work.Valid
 }
 
 // plain takes the place of the tree out of a text: it is another one in every run.
-func (j *judgement) plain(s string) string { return strings.ReplaceAll(s, j.tree.Path(), ".") }
+func (j *judgement) plain(s string) string {
+	if path := j.tree.Path(); path != "" {
+		return strings.ReplaceAll(s, path, ".")
+	}
+	return s
+}
 
 func (j *judgement) plainAll(list []string) []string {
 	var out []string
