@@ -30,7 +30,7 @@ const (
 func (d *Daemon) executorProbe(ctx context.Context, _ api.Actor, r api.ExecutorRef) (api.ExecutorProbe, error) {
 	ex, ok := d.dispatch.Policy().Executors[r.Executor]
 	if !ok {
-		return api.ExecutorProbe{}, fault.New(fault.NotFound, "executor %q is not declared", r.Executor).Fix("run: drawspan executor ls")
+		return api.ExecutorProbe{}, fault.New(fault.NotFound, "executor %q is not declared in what the daemon has loaded", r.Executor).Fix("run: drawspan executor ls; after a change: drawspan config reload")
 	}
 	return d.pluginsPort().probe(ctx, ex), nil
 }
@@ -46,6 +46,7 @@ func (p pluginsPort) probe(ctx context.Context, ex *work.ExecutorDecl) api.Execu
 		out.Problem, out.Fix = pr.Detail, pr.Fix
 	} else {
 		p.question(ctx, ex, &out)
+		p.lacking(ex, &out)
 	}
 	out.OK = out.Problem == ""
 	out.TookMS = float64(time.Since(began)) / float64(time.Millisecond)
@@ -78,6 +79,20 @@ func (p pluginsPort) question(ctx context.Context, ex *work.ExecutorDecl, out *a
 	if found.Login == loginGone {
 		out.Problem = "it cannot reach a model: it has no login, no key, and no gateway that it speaks to"
 		out.Fix = "add a credential to its sandbox, or a gateway of its wire to the executor; then run: drawspan config reload"
+	}
+}
+
+// lacking is a gateway without its credential: the plugin sees the gateway, and cannot know.
+func (p pluginsPort) lacking(ex *work.ExecutorDecl, out *api.ExecutorProbe) {
+	if ex.Gateway == nil || out.Problem != "" {
+		return
+	}
+	if _, err := p.vault.unlock(ex.Gateway.Credential); err != nil {
+		f := fault.From(err)
+		out.Problem, out.Fix = f.Message, f.Hint
+		if out.Program != nil {
+			out.Program.Login = loginGone
+		}
 	}
 }
 

@@ -200,7 +200,7 @@ func missing(w Want, err error) error {
 	}
 	f := fault.Wrap(err, fault.ProgramMissing, "%s", text).At(where)
 	if w.Install != "" {
-		return f.Fix("install it: %s, then run: drawspan plugin lock", w.Install)
+		return f.Fix("install it: %s, or name its place with program; then run: drawspan plugin lock", w.Install)
 	}
 	return f.Fix("install it, or name its place: program = \"/path/to/%s\"; then run: drawspan plugin lock", filepath.Base(w.Name))
 }
