@@ -69,6 +69,9 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	closeAll(r.childEnds...)
 	if err != nil {
 		closeAll(r.ourEnds...)
+		if errors.Is(err, exec.ErrNotFound) {
+			return Result{}, fmt.Errorf("start %s: %w: it is nowhere in the PATH of its sandbox", c.Argv[0], ErrNoProgram)
+		}
 		return Result{}, fmt.Errorf("start %s: %w: %w", c.Argv[0], ErrNoProgram, err)
 	}
 	var reading sync.WaitGroup

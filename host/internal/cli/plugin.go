@@ -194,7 +194,7 @@ running one reads it at its next reload.`,
 			if err := s.showPlugins(doc); err != nil {
 				return err
 			}
-			s.say(s.talk.Mark(term.Good) + " wrote " + term.Line(doc.File) + ": " + counted(len(changed), "change"))
+			s.say(s.talk.Mark(term.Good) + " wrote " + term.Line(doc.File) + ": " + counted(len(doc.Changed), "change"))
 			return nil
 		},
 	})

@@ -50,7 +50,9 @@ func (p *page) verdict(step api.Step) {
 		}
 	}
 	for _, a := range step.Approvals {
-		p.line("  " + approvalNode(p.look, a, time.Now()).Text)
+		if !settled(step.State) {
+			p.line("  " + approvalNode(p.look, a, time.Now()).Text)
+		}
 	}
 	if a := step.Attempt; a != nil && a.Outcome != "" && a.Outcome != "succeeded" {
 		if a.Message == "" || !strings.Contains(step.Reason, a.Message) {
@@ -81,7 +83,7 @@ func nextOf(step api.Step, branch string) (cmds []string) {
 	switch {
 	case step.State == statePassed:
 		cmds = []string{"drawspan step apply " + step.ID + " --branch " + branch, "drawspan step diff " + step.ID}
-	case len(step.Approvals) > 0:
+	case len(step.Approvals) > 0 && !settled(step.State): // else an answer changes nothing
 		for _, a := range step.Approvals {
 			for _, line := range answerCommands(look{profile: term.Profile{}}, a) {
 				if strings.HasPrefix(line, "drawspan") {

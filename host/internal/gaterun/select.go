@@ -25,7 +25,7 @@ func Choose(p *work.Policy, name, root string) (*work.Workspace, error) {
 	}
 	switch {
 	case name != "":
-		return nil, fault.New(fault.NotFound, "no workspace %q is declared; there are: %s", name, strings.Join(names, ", "))
+		return nil, fault.New(fault.NotFound, "no workspace %q is declared; there are: %s", name, strings.Join(names, ", ")).Fix("name one of them: --workspace")
 	case len(names) == 1:
 		return p.Workspaces[names[0]], nil
 	case at != nil:
@@ -75,7 +75,7 @@ func want(all []work.GateRule, name string, wanted map[string]bool) error {
 		for _, r := range all {
 			names = append(names, r.Name)
 		}
-		return fault.New(fault.NotFound, "there is no gate %q; there are: %s", name, strings.Join(names, ", "))
+		return fault.New(fault.NotFound, "there is no gate %q; there are: %s", name, strings.Join(names, ", ")).Fix("name one of them: --only")
 	}
 	wanted[name] = true
 	for _, before := range slices.Concat(all[i].Needs, all[i].After) {
