@@ -75,7 +75,7 @@ func (j *judge) content(was string, c sdk.Change) error {
 		return nil
 	case isManifest(c.Path):
 		return j.text(was, c.Path, maxFile, func(text []byte) ([]said, error) { return tagged(text, field), nil })
-	case c.Binary || c.NewMode == "120000" || c.NewMode == "160000":
+	case c.NewMode == "120000" || c.NewMode == "160000":
 		return nil
 	default:
 		return j.text(was, c.Path, maxHead, headOf)

@@ -140,6 +140,32 @@ func TestTheHeadOfAFileIsJudgedToo(t *testing.T) {
 	})
 }
 
+// F10: one zero byte makes a file binary for git, and does not make it another file.
+func TestF10_ABinaryFileIsJudgedByItsHeadToo(t *testing.T) {
+	spdx := func(id string) files { return files{"a.js": "// SPDX-License-Identifier: " + id + "\n/* \x00 */\n"} }
+	for name, c := range map[string]struct {
+		base, head files
+		want       string
+	}{
+		"new":     {nil, spdx("GPL-3.0-only"), "not-allowed a.js:1"},
+		"changed": {spdx("MIT"), spdx("GPL-3.0-only"), "changed a.js:1"},
+		"removed": {spdx("MIT"), files{"a.js": "/* \x00 */\n"}, "removed a.js:0"},
+	} {
+		check := sdk.Check{
+			Tree: sdktest.Tree(t, c.head), BaseTree: sdktest.Tree(t, c.base), Config: json.RawMessage(`{"allow":["MIT"]}`),
+			Changes: []sdk.Change{{Path: "a.js", Op: "modify", NewMode: "100644", Binary: true}},
+		}
+		if v, err := (license{}).Check(t.Context(), &check); err != nil || v.Outcome != sdk.Fail || told(v)[0] != c.want {
+			t.Errorf("%s: %s with %q, %v, want %q", name, v.Outcome, told(v), err, c.want)
+		}
+	}
+	picture := files{"a.png": "\x89PNG\r\n\x1a\n" + strings.Repeat("\x00\xff copyright \x01", 500)}
+	check := sdk.Check{Tree: sdktest.Tree(t, picture), BaseTree: t.TempDir(), Config: json.RawMessage(`{"allow":["MIT"]}`), Changes: []sdk.Change{{Path: "a.png", Op: "add", NewMode: "100644", Binary: true}}}
+	if v, err := (license{}).Check(t.Context(), &check); err != nil || v.Outcome != sdk.Pass {
+		t.Errorf("a picture: %+v, %v", v, err)
+	}
+}
+
 func TestARenamedFileIsComparedWithWhatItWas(t *testing.T) {
 	content := "// SPDX-License-Identifier: MIT\npackage a\n"
 	check := sdk.Check{
