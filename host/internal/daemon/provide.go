@@ -52,7 +52,12 @@ func (p provisionPort) Run(ctx context.Context, c provision.Command) (provision.
 	if err != nil {
 		return provision.Exit{}, err
 	}
-	out, err := p.ways(ctx, dispatch.Launch{Kind: "provision", Name: c.Name, Policy: c.Policy, AttemptID: c.AttemptID})
+	var refused string // the first; only the proxy writes it, until the way out ends
+	out, err := p.ways(ctx, dispatch.Launch{Kind: "provision", Name: c.Name, Policy: c.Policy, AttemptID: c.AttemptID, OnTraffic: func(t dispatch.Traffic) {
+		if !t.Allowed && refused == "" {
+			refused = fmt.Sprintf("%s:%d, %s", t.Host, t.Port, t.Reason)
+		}
+	}})
 	if err != nil {
 		return provision.Exit{}, err
 	}
@@ -82,7 +87,10 @@ func (p provisionPort) Run(ctx context.Context, c provision.Command) (provision.
 		return provision.Exit{}, fmt.Errorf("end provision run %s: its death is not proved: %w", c.Name, err)
 	}
 	streams.wait()
-	return exitOf(process.Exit()), nil
+	out.end()
+	exit := exitOf(process.Exit())
+	exit.Refused = refused
+	return exit, nil
 }
 
 // exitOf says how a command ended.

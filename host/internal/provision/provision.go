@@ -89,6 +89,8 @@ type Command struct {
 type Exit struct {
 	Code  int
 	Cause string // why it did not end by itself; "" where it did
+	// Refused is the first place in the network that its sandbox refused it, and why; "" where nothing was.
+	Refused string
 }
 
 // Request asks for a tree to be prepared.
@@ -216,19 +218,19 @@ func (r Request) run(ctx context.Context, run work.ProvisionRun, inside Place, f
 	}
 	switch {
 	case limited.Err() != nil:
-		return out, r.failed(run, out, "was stopped after "+limit.String())
+		return out, r.failed(run, out, exit, "was stopped after "+limit.String())
 	case err != nil:
 		return out, fault.Wrap(err, fault.ProvisionFailed, "provision run %q could not be started: %s", run.Name, fault.From(err).Message).At(run.Declared)
 	case exit.Cause != "":
-		return out, r.failed(run, out, exit.Cause)
+		return out, r.failed(run, out, exit, exit.Cause)
 	case exit.Code != 0:
-		return out, r.failed(run, out, fmt.Sprintf("ended with exit status %d", exit.Code))
+		return out, r.failed(run, out, exit, fmt.Sprintf("ended with exit status %d", exit.Code))
 	}
 	return out, nil
 }
 
 // failed tells what a command said last, and where the rest is.
-func (r Request) failed(run work.ProvisionRun, out Output, how string) error {
+func (r Request) failed(run work.ProvisionRun, out Output, exit Exit, how string) error {
 	stream, name := out.Stderr, "stderr"
 	if stream.Empty() {
 		stream, name = out.Stdout, "stdout"
@@ -236,6 +238,9 @@ func (r Request) failed(run work.ProvisionRun, out Output, how string) error {
 	said := stream.tail()
 	if said == "" {
 		said = "it wrote nothing"
+	}
+	if exit.Refused != "" {
+		said += "; its sandbox refused it " + shown([]byte(exit.Refused))
 	}
 	next := fmt.Sprintf("drawspan artifact get %s provision/%s/%s.log", r.AttemptID, run.Name, name)
 	return fault.New(fault.ProvisionFailed, "provision run %q %s: %s (all of it: %s)", run.Name, how, said, next).At(run.Declared).Fix("%s", next)
@@ -271,12 +276,17 @@ func (s *Stream) Cut() bool { return s.cut }
 // Empty reports that nothing was written.
 func (s *Stream) Empty() bool { return s.head.Len() == 0 }
 
-// tail is the end of the output as one line that is safe to show.
+// tail is the end of the output, as it is shown.
 func (s *Stream) tail() string {
 	all := s.last
 	if !s.cut {
 		all = s.head.Bytes()
 	}
+	return shown(all)
+}
+
+// shown is the end of a text as one line that is safe to show.
+func shown(all []byte) string {
 	all = all[max(len(all)-maxTail, 0):]
 	for len(all) > 0 && !utf8.RuneStart(all[0]) {
 		all = all[1:]

@@ -105,14 +105,14 @@ func TestTheFirstFailureEndsItAndSaysWhatWasSaidLast(t *testing.T) {
 	host := &fakeHost{dir: t.TempDir(), do: func(_ context.Context, c Command) (Exit, error) {
 		fmt.Fprint(c.Stdout, "one\n")
 		fmt.Fprint(c.Stderr, strings.Repeat("noise\n", 10)+"\x1b[31mno such\u202e package\x1b[0m\n")
-		return Exit{Code: 3}, nil
+		return Exit{Code: 3, Refused: "registry.example.com:443, not allowed\x1b]0;\n"}, nil
 	}}
 	_, outputs, err := Prepare(t.Context(), request(tree, host, true))
 	f := fault.From(err)
 	if f.Code != fault.ProvisionFailed || len(host.ran) != 1 || len(outputs) != 1 || tree.settled {
 		t.Fatalf("%v after %d runs, settled %v", err, len(host.ran), tree.settled)
 	}
-	for _, want := range []string{`"one" ended with exit status 3`, "no such package", "drawspan artifact get att_1 provision/one/stderr.log"} {
+	for _, want := range []string{`"one" ended with exit status 3`, "; its sandbox refused it registry.example.com:443, not allowed", "drawspan artifact get att_1 provision/one/stderr.log"} {
 		if !strings.Contains(f.Message, want) {
 			t.Errorf("%q lacks %q", f.Message, want)
 		}
