@@ -205,3 +205,14 @@ func TestAHeartbeatNamesTheTimeSinceTheLastEvent(t *testing.T) {
 		}
 	}
 }
+
+func TestAStepThatChangedNothingSaysSoOnce(t *testing.T) {
+	step := sampleStep("failed")
+	step.Reason, step.Attempt = outcomeNoChange, sampleAttempt("ended", outcomeNoChange)
+	step.Attempt.Message = ""
+	p := page{look: newLook(term.Profile{})}
+	p.verdict(step)
+	if got := strings.Join(p.lines, "\n"); !strings.Contains(got, "changed nothing; where that is right, dispatch with --expect none") || strings.Contains(got, "attempt 1:") {
+		t.Error(got)
+	}
+}

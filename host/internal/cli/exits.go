@@ -66,6 +66,7 @@ const (
 	stateEnded      = "ended"
 	outcomeBudget   = "budget_exceeded"
 	outcomeStopped  = "cancelled"
+	outcomeNoChange = "no_change"
 	verdictHold     = "hold"
 	verdictFail     = "fail"
 	verdictPass     = "pass"

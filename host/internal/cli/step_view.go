@@ -55,7 +55,7 @@ func (p *page) verdict(step api.Step) {
 		}
 	}
 	if a := step.Attempt; a != nil && a.Outcome != "" && a.Outcome != "succeeded" {
-		if a.Message == "" || !strings.Contains(step.Reason, a.Message) {
+		if (a.Message == "" || !strings.Contains(step.Reason, a.Message)) && (a.Message != "" || a.Outcome != step.Reason) {
 			p.line("  " + join(fmt.Sprintf("attempt %d:", a.N), p.word(a.Outcome), firstLine(a.Message)))
 		}
 		if d, ok := deathOf(a); ok && (a.Outcome == outcomeStopped || !d.Proved) {
@@ -67,8 +67,11 @@ func (p *page) verdict(step api.Step) {
 // reasonOf is why a step stands as it does, unless one of its gates, which are told with it, says the same.
 func reasonOf(step api.Step) string {
 	told := func(g api.GateState) bool { return step.Reason == fmt.Sprintf("gate %q: %s", g.Name, g.Reason) }
-	if step.State == statePassed || slices.ContainsFunc(step.GateStates, told) {
+	switch {
+	case step.State == statePassed || slices.ContainsFunc(step.GateStates, told):
 		return ""
+	case step.Reason == outcomeNoChange:
+		return "the executor ended and changed nothing; where that is right, dispatch with --expect none"
 	}
 	return firstLine(step.Reason)
 }

@@ -128,8 +128,8 @@ func (p *page) because(r reasons) string {
 			return "the gate " + term.Line(g.Gate.Name) + " waits for a person: " + firstLine(g.Gate.Reason)
 		}
 	}
-	if r.Step.Reason == "no_change" {
-		return "the executor ended and changed nothing"
+	if r.Step.Reason == outcomeNoChange {
+		return reasonOf(r.Step)
 	}
 	if r.Step.Reason != "" {
 		return firstLine(r.Step.Reason)
