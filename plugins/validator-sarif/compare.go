@@ -139,8 +139,8 @@ func changedOf(c *sdk.Check, needed bool) (changes, error) {
 	return out, nil
 }
 
-// has tells whether a result is on what the change added. One without a line is where its file was changed,
-// and one without a file is everywhere.
+// has tells whether a result is on what the change added. One without a line, or whose lines the patch does not
+// show, is where its file was changed, and one without a file is everywhere.
 func (c changes) has(i item) bool {
 	switch {
 	case i.path == "":
