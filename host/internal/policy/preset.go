@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -161,7 +162,7 @@ func (p preset) root(command string) (string, bool) {
 	if root == "/usr" {
 		return root, true // every view has it, and distributions put what is beside elsewhere
 	}
-	found, err := filepath.Glob(filepath.Join(root, p.beside))
+	found, err := fs.Glob(os.DirFS(root), p.beside) // so that nothing in the name of the root is a glob
 	return root, err == nil && len(found) > 0 && root != "/"
 }
 

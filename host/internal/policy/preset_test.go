@@ -43,11 +43,11 @@ func (w *world) say(t work.Toolchain) string {
 func TestNodeIsFoundWithThePackagesOfItsCacheAlone(t *testing.T) {
 	w := newWorld(t)
 	w.tool("shims/node", true)
-	w.tool("node20/bin/node", false)
-	w.mkdir("node20/lib/node_modules/npm", "home/.npm/_cacache", "home/.npm/_logs")
-	host := Host{Home: w.home, Path: w.dir + "/shims:" + w.dir + "/node20/bin"}
+	w.tool("node [20]/bin/node", false)
+	w.mkdir("node [20]/lib/node_modules/npm", "home/.npm/_cacache", "home/.npm/_logs")
+	host := Host{Home: w.home, Path: w.dir + "/shims:" + w.dir + "/node [20]/bin"}
 	got, diags := w.chain(host, `toolchain "node" {}`)
-	if want := "[/node20] [/home/.npm/_cacache] [/node20/bin]"; w.say(got) != want {
+	if want := "[/node [20]] [/home/.npm/_cacache] [/node [20]/bin]"; w.say(got) != want {
 		t.Errorf("got %s, want %s: %v", w.say(got), want, diags.Err())
 	}
 	if got.Env["npm_config_offline"] != "true" || got.Env["npm_config_cache"] != filepath.Join(w.home, ".npm") {
