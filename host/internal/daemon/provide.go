@@ -13,6 +13,7 @@ import (
 	"github.com/drawspan/drawspan/host/internal/dispatch"
 	"github.com/drawspan/drawspan/host/internal/provision"
 	"github.com/drawspan/drawspan/host/internal/sandbox"
+	"github.com/drawspan/drawspan/host/internal/work"
 	"github.com/drawspan/drawspan/host/internal/worktree"
 )
 
@@ -43,8 +44,33 @@ func (p provisionPort) Cache(workspace, name string) (string, error) {
 // Empty moves a cache into the trash of trees, which is emptied beside.
 func (p provisionPort) Empty(dir string) error { return p.trees.Discard(dir) }
 
-// killWithin is how long the end of a command that was killed may take.
-const killWithin = 10 * time.Second
+// The end of a command that was killed is waited for so long, and asked for again after a while.
+const (
+	killWithin = 10 * time.Second
+	killAgain  = 2 * time.Second
+)
+
+// mortal is a launch that can be killed.
+type mortal interface {
+	Kill(ctx context.Context) (work.Death, error)
+}
+
+// bury kills what is left of a command and returns when it is proved dead, however long that takes: nothing
+// may be done to a tree, or believed of it, in which somebody is at work.
+func (p provisionPort) bury(ctx context.Context, c provision.Command, process mortal) {
+	for told := false; ; told = true {
+		proof, cancel := context.WithTimeout(ctx, killWithin)
+		death, err := process.Kill(proof)
+		cancel()
+		if err == nil && death.Proved {
+			return
+		}
+		if !told {
+			p.log.Error("the death of a provision run is not proved", "run", c.Name, "attempt", c.AttemptID, "survivors", death.Survivors, "error", err)
+		}
+		<-time.After(killAgain)
+	}
+}
 
 // Run runs one command to its proved end.
 func (p provisionPort) Run(ctx context.Context, c provision.Command) (provision.Exit, error) {
@@ -81,11 +107,7 @@ func (p provisionPort) Run(ctx context.Context, c provision.Command) (provision.
 	case <-process.Done():
 	case <-ctx.Done():
 	}
-	proof, cancel := context.WithTimeout(context.WithoutCancel(ctx), killWithin)
-	defer cancel()
-	if death, err := process.Kill(proof); err != nil || !death.Proved {
-		return provision.Exit{}, fmt.Errorf("end provision run %s: its death is not proved: %w", c.Name, err)
-	}
+	p.bury(context.WithoutCancel(ctx), c, process)
 	streams.wait()
 	out.end()
 	exit := exitOf(process.Exit())

@@ -220,7 +220,7 @@ func (d *Dispatcher) pin(ctx context.Context, step work.Step) (origin, error) {
 // execute makes the tree, starts the executor and follows it to its proved end.
 func (a *drive) execute(ctx, record context.Context) ending {
 	if err := a.prepare(ctx); err != nil {
-		end := ending{err: err, death: &work.Death{Method: "no process was started", Proved: true}}
+		end := ending{err: err, death: &work.Death{Method: "no executor was started", Proved: true}}
 		if cause := causeOf(ctx); cause != nil {
 			end.cause, end.err = cause, nil
 		}
