@@ -55,12 +55,18 @@ func (p *page) verdict(step api.Step) {
 		}
 	}
 	if a := step.Attempt; a != nil && a.Outcome != "" && a.Outcome != "succeeded" {
-		if (a.Message == "" || !strings.Contains(step.Reason, a.Message)) && (a.Message != "" || a.Outcome != step.Reason) {
-			p.line("  " + join(fmt.Sprintf("attempt %d:", a.N), p.word(a.Outcome), firstLine(a.Message)))
-		}
-		if d, ok := deathOf(a); ok && (a.Outcome == outcomeStopped || !d.Proved) {
-			p.line("  " + p.proof(d))
-		}
+		p.ending(step, a)
+	}
+}
+
+// ending is how a step's attempt came out, where its reason has not said it, and what is known of its death.
+func (p *page) ending(step api.Step, a *api.Attempt) {
+	said := a.Outcome == step.Reason && a.Message == "" || a.Message != "" && strings.Contains(step.Reason, a.Message)
+	if !said {
+		p.line("  " + join(fmt.Sprintf("attempt %d:", a.N), p.word(a.Outcome), firstLine(a.Message)))
+	}
+	if d, ok := deathOf(a); ok && (a.Outcome == outcomeStopped || !d.Proved) {
+		p.line("  " + p.proof(d))
 	}
 }
 
