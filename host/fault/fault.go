@@ -229,5 +229,5 @@ func From(err error) *Fault {
 	if errors.As(err, &f) {
 		return f
 	}
-	return &Fault{Code: Internal, Message: "internal error; the daemon's log has the details", Err: err}
+	return &Fault{Code: Internal, Message: "internal error; the log has the details", Err: err}
 }

@@ -12,7 +12,7 @@ type explanation struct {
 // explanations covers every code of host/fault; a test holds it complete.
 var explanations = map[fault.Code]explanation{
 	fault.Internal: {"Something failed that drawspan does not expect to fail.",
-		"The daemon's log has the full text. If it happens again, report it with that text.", "drawspan doctor"},
+		"The log has the full text: the daemon's, or what gate run writes to standard error. If it happens again, report it with that text.", "drawspan doctor"},
 	fault.InvalidRequest: {"A flag, argument or field has a form or value that the command does not take.",
 		"Compare with the command's help.", "drawspan help"},
 	fault.UnsupportedMedia: {"The request's body was not sent as application/json.",

@@ -38,7 +38,7 @@ func (a *drive) provision(ctx context.Context, occasion string, fill bool) error
 		return fault.New(fault.NotSupported, "nothing here can prepare the trees of workspace %q", a.ws.Name).At(a.ws.Declared)
 	}
 	place, outputs, err := provision.Prepare(ctx, provision.Request{
-		Workspace: a.ws.Name, Provision: declared, Tree: a.tree, Host: a.d.opt.Provision, Ports: a.ports, AttemptID: a.at.ID, Fill: fill,
+		Workspace: a.ws.Name, Provision: declared, Tree: a.tree, Host: a.d.opt.Provision, Ports: a.ports, AttemptID: a.at.ID, Kept: true, Fill: fill,
 		Lease: a.lease, Found: func(f provision.Finding) { a.foundCache(context.WithoutCancel(ctx), f) },
 	})
 	if kept := a.keepOutputs(context.WithoutCancel(ctx), occasion, outputs); err == nil {

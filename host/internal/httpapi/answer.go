@@ -83,7 +83,7 @@ func wireError(err error, request string) api.ErrorBody {
 	if f.Code == fault.Internal || !f.Code.Known() {
 		return api.ErrorBody{Error: api.Error{
 			Code:    string(fault.Internal),
-			Message: "internal error; the daemon's log has the details",
+			Message: "internal error; the log has the details",
 			Hint:    "look for " + request + " in the daemon's log",
 			Request: request,
 		}}

@@ -101,6 +101,8 @@ type Request struct {
 	Host      Host
 	Ports     []int
 	AttemptID string
+	// Kept says that the attempt's artifacts have the outputs.
+	Kept bool
 	// Fill lets the commands write to the caches. It is for trees that hold nothing but what was judged.
 	Fill  bool
 	Lease *Lease // the attempt's use of the caches; nil where nobody else is there, and nothing is filled
@@ -229,11 +231,11 @@ func (r Request) run(ctx context.Context, run work.ProvisionRun, inside Place, f
 	return out, nil
 }
 
-// failed tells what a command said last, and where the rest is.
+// failed tells what a command said last, and where the rest is, where it is kept.
 func (r Request) failed(run work.ProvisionRun, out Output, exit Exit, how string) error {
-	stream, name := out.Stderr, "stderr"
+	stream := out.Stderr
 	if stream.Empty() {
-		stream, name = out.Stdout, "stdout"
+		stream = out.Stdout
 	}
 	said := stream.tail()
 	if said == "" {
@@ -242,8 +244,13 @@ func (r Request) failed(run work.ProvisionRun, out Output, exit Exit, how string
 	if exit.Refused != "" {
 		said += "; its sandbox refused it " + shown([]byte(exit.Refused))
 	}
-	next := fmt.Sprintf("drawspan artifact get %s provision/%s/%s.log", r.AttemptID, run.Name, name)
-	return fault.New(fault.ProvisionFailed, "provision run %q %s: %s (all of it: %s)", run.Name, how, said, next).At(run.Declared).Fix("%s", next)
+	f := fault.New(fault.ProvisionFailed, "provision run %q %s: %s", run.Name, how, said).At(run.Declared)
+	if r.Kept {
+		next := "drawspan artifact ls " + r.AttemptID
+		f.Message += " (all of it: " + next + ")"
+		return f.Fix("%s", next)
+	}
+	return f
 }
 
 // Stream keeps the first and the last bytes that a command writes. One goroutine writes to it.

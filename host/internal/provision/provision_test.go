@@ -58,7 +58,7 @@ func request(t *fakeTree, h *fakeHost, fill bool) Request {
 	box := &work.SandboxPolicy{Name: "box"}
 	return Request{
 		Lease:     new(Caches).Use("api"),
-		Workspace: "api", AttemptID: "att_1", Tree: t, Host: h, Ports: []int{20000, 20001}, Fill: fill,
+		Workspace: "api", AttemptID: "att_1", Kept: true, Tree: t, Host: h, Ports: []int{20000, 20001}, Fill: fill,
 		Provision: work.Provision{
 			Caches: []work.Cache{{Name: "npm", Variable: "npm_config_cache", Size: 1 << 20}},
 			Runs: []work.ProvisionRun{
@@ -112,7 +112,7 @@ func TestTheFirstFailureEndsItAndSaysWhatWasSaidLast(t *testing.T) {
 	if f.Code != fault.ProvisionFailed || len(host.ran) != 1 || len(outputs) != 1 || tree.settled {
 		t.Fatalf("%v after %d runs, settled %v", err, len(host.ran), tree.settled)
 	}
-	for _, want := range []string{`"one" ended with exit status 3`, "; its sandbox refused it registry.example.com:443, not allowed", "drawspan artifact get att_1 provision/one/stderr.log"} {
+	for _, want := range []string{`"one" ended with exit status 3`, "; its sandbox refused it registry.example.com:443, not allowed", "drawspan artifact ls att_1"} {
 		if !strings.Contains(f.Message, want) {
 			t.Errorf("%q lacks %q", f.Message, want)
 		}
