@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -33,6 +34,13 @@ func TestTheMapShowsTheHouse(t *testing.T) {
 			t.Errorf("the map names %s, which is not there", m[1])
 		}
 	}
+	for _, row := range strings.Split(text, "\n") {
+		for _, m := range regexp.MustCompile("`([a-z0-9/]+)/`").FindAllStringSubmatch(row, -1) {
+			if said, is := strings.Contains(row, "empty so far"), emptyRoom(t, m[1]); said != is {
+				t.Errorf("the map says that %s is empty: %v, and it is: %v", m[1], said, is)
+			}
+		}
+	}
 	for _, dir := range []string{".", "host", "host/internal"} {
 		entries, err := os.ReadDir(filepath.Join(root(), dir))
 		if err != nil {
@@ -46,6 +54,19 @@ func TestTheMapShowsTheHouse(t *testing.T) {
 			}
 		}
 	}
+}
+
+// emptyRoom reports that a folder has nothing in it but what says what it will be.
+func emptyRoom(t *testing.T, dir string) bool {
+	empty := true
+	err := fs.WalkDir(os.DirFS(filepath.Join(root(), dir)), ".", func(_ string, e fs.DirEntry, err error) error {
+		empty = empty && (e.IsDir() || e.Name() == "doc.go")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return empty
 }
 
 // TestLinksLeadSomewhere holds every relative link of the README and the guides.
