@@ -49,8 +49,8 @@ var explanations = map[fault.Code]explanation{
 		"Apply to a new branch and rebase or merge that one.", ""},
 	fault.BranchCheckedOut: {"The branch is checked out in a working tree, which drawspan never changes.",
 		"Apply to another branch, or check out something else there first.", ""},
-	fault.TreeRefused: {"The attempt left a tree that cannot be kept: too large, too deep or with forbidden entries.",
-		"What was refused is in the attempt's evidence.", ""},
+	fault.TreeRefused: {"The attempt left a tree that cannot be kept, or a commit holds one that cannot be judged: too large, too deep or " +
+		"with forbidden entries.", "The message names the entry. What was refused of an attempt is in its evidence.", ""},
 	fault.SandboxUnavailable: {"This machine cannot enforce the level that the sandbox requires.",
 		"The doctor says what is missing and how to switch it on. Without it nothing is run.", "drawspan doctor"},
 	fault.SandboxUnverified: {"The sandbox could reach something that it must not, so nothing was started in it.",

@@ -204,10 +204,8 @@ func (w *Workspace) Restore(ctx context.Context, commit, dir string) (int, error
 	}
 	index := filepath.Join(w.trees.dir, scratchDir, rand.Text())
 	defer os.Remove(index)
-	_, err := w.trees.git.run(ctx, call{repo: w.mirror.repo, work: dir, index: index,
-		args: []string{"read-tree", "-m", "-u", "--no-recurse-submodules", commit}})
-	if err != nil {
-		return 0, fmt.Errorf("write the files of %s: %w", commit, err)
+	if err := w.write(ctx, commit, dir, index); err != nil {
+		return 0, err
 	}
 	entries, err := readIndex(index, w.mirror.sha256)
 	if err != nil {

@@ -41,6 +41,9 @@ func (w *Workspace) Compare(ctx context.Context, base, head string) (work.DiffFa
 		err = facts.wellFormed(ctx, w.trees.git, call{repo: w.mirror.repo}, base, head)
 	}
 	if err == nil {
+		err = writable(facts.facts.Files)
+	}
+	if err == nil {
 		err = facts.lookUp(ctx, w.trees.git, call{repo: w.mirror.repo}, true)
 	}
 	if err != nil {

@@ -121,12 +121,8 @@ func (t *Tree) fill(ctx context.Context) error {
 
 // populate writes the files of the start into an empty tree, with a new index.
 func (t *Tree) populate(ctx context.Context) error {
-	_, err := t.w.trees.git.run(ctx, call{
-		repo: t.w.mirror.repo, work: t.Path(), index: t.index(),
-		args: []string{"read-tree", "-m", "-u", "--no-recurse-submodules", t.rec.Start},
-	})
-	if err != nil {
-		return fmt.Errorf("write the files of %s: %w", t.rec.Start, err)
+	if err := t.w.write(ctx, t.rec.Start, t.Path(), t.index()); err != nil {
+		return err
 	}
 	return settle(t.index())
 }
