@@ -49,7 +49,7 @@ gate "tests" {
     run = ["go", "test", "-json", "-count=1", "-trimpath", "-tags=grpcnotrace", "./config", "./host/api", "./host/fault", "./host/internal/audit...",
       "./host/internal/event...", "./host/internal/gate", "./host/internal/gaterun...", "./host/internal/ident...", "./host/internal/permission...",
       "./host/internal/pluginlock...", "./host/internal/policy...", "./host/internal/redact...", "./host/internal/report...", "./host/internal/term...",
-    "./host/internal/work", "./sdk", "./sdk/agent/...", "./sdk/patch"]
+    "./host/internal/work", "./sdk", "./sdk/agent/...", "./sdk/patch", "./sdk/tree"]
     env       = { CGO_ENABLED = "0" }
     report    = "go-test-json"
     min_tests = 300
