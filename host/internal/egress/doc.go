@@ -5,7 +5,8 @@
 // it is resolved once per request, every answer is vetted, and the vetted address itself is dialled, so
 // a second answer can change nothing; this machine, link-local networks and cloud metadata are never
 // reached, private networks only where granted; every request, allowed or refused, is told to
-// OnRequest with one reason. Bytes of a tunnel are carried, not read.
+// OnRequest with one reason, up to a bound. Bytes of a tunnel are carried, not read. Only answers to what
+// is refused are ever held back.
 //
 // Known limit: an allowed host that accepts uploads is a way out for what the sandbox can read.
 //

@@ -44,6 +44,7 @@ type Options struct {
 type Proxy struct {
 	opt    Options
 	ledger *ledger
+	brake  brake
 	slots  chan struct{}
 	away   chan struct{}
 }
@@ -211,6 +212,9 @@ func (x *exchange) finish(ctx context.Context, err error) {
 	x.describe(ctx, err)
 	x.proxy.ledger.add(x.record)
 	if err != nil && !x.told {
+		if !x.record.Allowed {
+			x.proxy.brake.wait(ctx, x.record.Host)
+		}
 		answer(x.client, statusOf(err), x.explanation())
 	}
 	if !x.tunnel {

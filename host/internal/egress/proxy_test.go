@@ -245,26 +245,47 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestTotalsCountWhatIsNotTold(t *testing.T) {
-	told := 0
-	l := newLedger(func(Request) { told++ })
+	told := map[bool]int64{}
+	l := newLedger(func(r Request) { told[r.Allowed]++ })
 	for i := range maxTold + 500 {
-		l.add(Request{Host: fmt.Sprintf("h%d.example", i%(2*maxDistinct)), Reason: "no", Up: 1, Down: 2})
+		l.add(Request{Host: fmt.Sprintf("h%d.example", i%(2*maxDistinct)), Allowed: true, Up: 1, Down: 2})
 	}
 	l.add(Request{Host: "h0.example", Reason: "no", Up: 1})
 	l.add(Request{Host: "h0.example", Allowed: true})
 	sum := l.sum()
-	if told != maxTold || sum.Untold != 502 || sum.Requests != maxTold+502 || sum.Refused != maxTold+501 || sum.Up != 1501 || sum.Down != 3000 {
-		t.Errorf("told %d, totals %+v", told, sum)
+	if told[true] != maxTold || told[false] != 0 || sum.Untold != 502 || sum.Requests != maxTold+502 || sum.Refused != 1 || sum.Up != 1501 || sum.Down != 3000 {
+		t.Errorf("told %v, totals %+v", told, sum)
 	}
 	if len(sum.Rows) != maxDistinct || sum.Rows[0].Host != "h0.example" {
 		t.Errorf("%d rows, first %+v", len(sum.Rows), sum.Rows[0])
 	}
-	counted := sum.Others
-	for _, row := range sum.Rows {
-		counted += row.Requests
+	if got := sum.counted(); got != sum.Requests {
+		t.Errorf("rows and others make %d of %d", got, sum.Requests)
 	}
-	if counted != sum.Requests {
-		t.Errorf("rows and others make %d of %d", counted, sum.Requests)
+}
+
+func (t Totals) counted() int64 {
+	n := t.Others
+	for _, row := range t.Rows {
+		n += row.Requests
+	}
+	return n
+}
+
+// F13: a program that asks for forbidden hosts without end cannot hide in it what it reached.
+func TestF13_RefusalsWithoutEndHideNothingThatWasAllowed(t *testing.T) {
+	told := map[bool]int64{}
+	l := newLedger(func(r Request) { told[r.Allowed]++ })
+	for i := range 20 * maxTold {
+		l.add(Request{Host: fmt.Sprintf("h%d.example", i%(20*maxDistinct)), Reason: "no"})
+	}
+	l.add(Request{Host: "reached.example", Allowed: true})
+	sum := l.sum()
+	if told[false] != maxToldRefusals || told[true] != 1 || sum.Untold != 20*maxTold-maxToldRefusals {
+		t.Errorf("told %v, untold %d", told, sum.Untold)
+	}
+	if len(sum.Rows) != maxDistinctRefusals+1 || sum.Rows[0].Host != "reached.example" || sum.counted() != sum.Requests {
+		t.Errorf("%d rows, first %+v, %d of %d counted", len(sum.Rows), sum.Rows[0], sum.counted(), sum.Requests)
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 const (
 	maxTold     = 1000 // requests told one by one
 	maxDistinct = 100  // rows of the totals
+	// Refusals have at most half of each, so that they crowd out nothing that left the sandbox.
+	maxToldRefusals     = maxTold / 2
+	maxDistinctRefusals = maxDistinct / 2
 )
 
 // Request is one request of the sandbox and what became of it.
@@ -31,7 +34,7 @@ type Totals struct {
 	Requests, Refused int64
 	Up, Down          int64
 	Untold            int64 // requests beyond the bound: in Rows, never told to OnRequest
-	Rows              []Row // most requested first
+	Rows              []Row // allowed ones first, then most requested first
 	Others            int64 // requests beyond the bound of rows
 }
 
@@ -49,9 +52,11 @@ type Row struct {
 type ledger struct {
 	tell func(Request)
 
-	mu     sync.Mutex
-	totals Totals
-	rows   map[Row]*Row // by Row without its counts
+	mu      sync.Mutex
+	totals  Totals
+	told    int64
+	rows    map[Row]*Row // by Row without its counts
+	refused int          // of the rows
 }
 
 func newLedger(tell func(Request)) *ledger { return &ledger{tell: tell, rows: map[Row]*Row{}} }
@@ -70,21 +75,25 @@ func (l *ledger) add(r Request) {
 	key := Row{Host: r.Host, Port: r.Port, Allowed: r.Allowed, Reason: r.Reason}
 	row := l.rows[key]
 	switch {
-	case row == nil && len(l.rows) >= maxDistinct:
+	case row == nil && (len(l.rows) >= maxDistinct || !r.Allowed && l.refused >= maxDistinctRefusals):
 		t.Others++
 	case row == nil:
 		row = &key
 		l.rows[key] = row
+		if !r.Allowed {
+			l.refused++
+		}
 		fallthrough
 	default:
 		row.Requests++
 		row.Up += r.Up
 		row.Down += r.Down
 	}
-	if t.Requests > maxTold {
+	if l.told == maxTold || !r.Allowed && t.Refused > maxToldRefusals {
 		t.Untold++
 		return
 	}
+	l.told++
 	if l.tell != nil {
 		l.tell(r)
 	}
@@ -98,7 +107,17 @@ func (l *ledger) sum() Totals {
 		t.Rows = append(t.Rows, *row)
 	}
 	slices.SortFunc(t.Rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(allowedFirst(a, b), cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Reason, b.Reason))
 	})
 	return t
+}
+
+func allowedFirst(a, b Row) int {
+	switch {
+	case a.Allowed == b.Allowed:
+		return 0
+	case a.Allowed:
+		return -1
+	}
+	return 1
 }
