@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -164,25 +163,52 @@ func (a *drive) noteDenied(ctx context.Context, p sdk.Permission, d decided) {
 // maxFactText is how much of a request a fact keeps, in bytes.
 const maxFactText = 1 << 10
 
+// The bounds of a prompt's parts.
+const (
+	maxTitle  = 1 << 10 // in bytes
+	mostPaths = 20
+)
+
 // promptOf is a request in the words that a person decides by: all of the command, as it is, and the paths,
-// those below the tree as they are in the repository.
+// those below the tree as they are in the repository. The title is the executor's own words and stands on a
+// line of its own: it takes the place of a command or a path only where it says nothing else.
 func promptOf(p sdk.Permission, tree string) string {
-	const mostPaths = 20
-	named := slices.DeleteFunc(slices.Clone(p.Paths), func(path string) bool { return strings.Contains(p.Title, path) })
-	if p.Command == "" {
-		p.Title = strings.ReplaceAll(p.Title, tree+"/", "")
+	p.Title = strings.TrimSpace(p.Title)
+	_, object, _ := strings.Cut(p.Title, " ")
+	titled, objective := strings.Trim(p.Title, "`"), strings.TrimPrefix(strings.Trim(object, "`"), tree+"/")
+	var lines []string
+	if p.Command != "" && titled == p.Command {
+		lines = append(lines, p.Tool+": "+p.Command)
+	} else {
+		if p.Command == "" {
+			p.Title = strings.ReplaceAll(p.Title, tree+"/", "")
+		}
+		title := clipped(strings.Join(strings.Fields(p.Title), " "), maxTitle)
+		lines = append(lines, strings.TrimRight(p.Tool+": "+title, ": "))
+		if p.Command != "" {
+			lines = append(lines, "command: "+p.Command)
+		}
 	}
-	lines := []string{strings.TrimRight(p.Tool+": "+p.Title, ": ")}
-	if p.Command != "" && !strings.Contains(p.Title, p.Command) {
-		lines = append(lines, "command: "+p.Command)
+	for i, path := range p.Paths {
+		path = strings.TrimPrefix(path, tree+"/")
+		switch {
+		case i == mostPaths:
+			lines = append(lines, fmt.Sprintf("and %d more paths", len(p.Paths)-mostPaths))
+		case i < mostPaths && (len(p.Paths) > 1 || path != objective):
+			lines = append(lines, "path: "+path)
+		}
 	}
-	for _, path := range named[:min(len(named), mostPaths)] {
-		lines = append(lines, "path: "+strings.TrimPrefix(path, tree+"/"))
+	return noted(strings.Join(lines, "\n"))
+}
+
+// noted is a prompt that says so where it is not the whole.
+func noted(prompt string) string {
+	const room = 64 // for saying it
+	if len(prompt) <= maxPrompt {
+		return prompt
 	}
-	if more := len(named) - mostPaths; more > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more paths", more))
-	}
-	return strings.Join(lines, "\n")
+	kept := clipped(prompt, maxPrompt-room)
+	return fmt.Sprintf("%s\nand %d more bytes that are not shown", kept, len(prompt)-len(kept))
 }
 
 // clipped is at most n bytes of text, cut between characters.
