@@ -115,6 +115,8 @@ func (c *conversation) work(m message) (left bool) {
 			c.say(fmt.Sprintf("I knew %q and was told %q", c.known, prompt))
 		case "leave":
 			return true
+		default:
+			c.misbehave(m, word, rest)
 		}
 	}
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
