@@ -59,7 +59,7 @@ var daemonSchema = block{
 		{name: "max_parallel", kind: number, def: "4", min: 1, max: 256, doc: "Live attempts at once, over all workspaces."},
 		{name: "listen", kind: text, doc: "A loopback address such as `127.0.0.1:7070` for the API and console; nothing listens on a network port without it."},
 		{name: "run_as", kind: text, doc: "User that the daemon becomes when it is started as root; as root it refuses to start without."},
-		{name: "shutdown_grace", kind: duration, def: `"30s"`, min: 1, max: hour, doc: "How long a stopping daemon waits for live attempts before it stops them."},
+		{name: "shutdown_grace", kind: duration, def: `"30s"`, min: 1, max: hour, doc: "How long a stopping daemon waits for live attempts before it stops them; one that waits for a person is stopped at once."},
 	},
 	blocks: []block{
 		{name: "log", doc: "The daemon's own log.", keys: []key{

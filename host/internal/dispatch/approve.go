@@ -133,7 +133,7 @@ func (a *drive) awaitDecision(ctx context.Context, ap work.Approval, q question,
 	a.input(ctx, ap.ItemID, answer, sdk.Decision{Allowed: done.State == work.ApprovalAllowed, Rule: done.DecidedBy})
 }
 
-// decision waits until somebody has decided, the deadline has come or the attempt ends.
+// decision waits until somebody has decided, the deadline has come, or the attempt or the daemon ends.
 func (a *drive) decision(ctx context.Context, ap work.Approval, waiting <-chan work.Approval) work.Approval {
 	record := context.WithoutCancel(ctx)
 	timer := time.NewTimer(ap.Deadline.Sub(a.d.now()))
@@ -143,6 +143,12 @@ func (a *drive) decision(ctx context.Context, ap work.Approval, waiting <-chan w
 		return done
 	case <-timer.C:
 		return a.d.expire(record, ap, byDeadline)
+	case <-a.d.stopped: // nobody can answer any more
+		a.cancel(shutdown())
+		select {
+		case <-a.halt:
+		case <-ctx.Done():
+		}
 	case <-a.halt: // an executor that is being stopped gets no leave any more
 	case <-ctx.Done():
 	}

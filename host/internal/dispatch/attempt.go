@@ -438,5 +438,5 @@ func causeOf(ctx context.Context) *stopCause {
 	if errors.As(context.Cause(ctx), &cause) {
 		return cause
 	}
-	return &stopCause{kind: errShutdown, actor: daemonActor(), reason: "the daemon stops"}
+	return shutdown()
 }

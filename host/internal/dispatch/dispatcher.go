@@ -28,7 +28,8 @@ type Options struct {
 	Now       func() time.Time
 	Wake      func(key string) // told the id of every step, run and attempt that changed
 	Log       hclog.Logger
-	// ShutdownGrace is how long live attempts may go on when the daemon stops, before they are cancelled.
+	// ShutdownGrace is how long live attempts may go on when the daemon stops, before they are cancelled. One that
+	// waits for a person is cancelled at once: nobody can answer any more.
 	ShutdownGrace time.Duration
 }
 
@@ -110,6 +111,10 @@ func (s *stopCause) Error() string {
 }
 func (s *stopCause) Unwrap() error { return s.kind }
 
+func shutdown() *stopCause {
+	return &stopCause{kind: errShutdown, actor: daemonActor(), reason: "the daemon stops"}
+}
+
 // daemonActor is who acts when no caller did.
 func daemonActor() work.Actor { return work.Actor{Kind: "daemon", ID: "drawspan"} }
 
@@ -134,7 +139,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.drain()
 	d.mu.Lock()
 	for _, c := range d.live {
-		c.cancel(&stopCause{kind: errShutdown, actor: daemonActor(), reason: "the daemon stops"})
+		c.cancel(shutdown())
 	}
 	d.mu.Unlock()
 	stop(errShutdown)

@@ -378,6 +378,7 @@ type fixture struct {
 	bus      *event.Bus
 	reading  func(attemptID string)
 	looked   func(work.Approval)
+	grace    time.Duration // of a stop
 	stop     context.CancelFunc
 	ended    chan error
 }
@@ -426,7 +427,7 @@ func (f *fixture) open(policy *work.Policy) {
 	})
 	f.d = dispatch.New(dispatch.Options{
 		Record: recordPort{f.store, f.reading, f.looked}, Panel: judges, Trees: f.trees, Plugins: f.plugins, Artifacts: artifactsPort{cas}, Journals: f.journals,
-		Policy: policy, Version: "test", Now: time.Now, Wake: f.bus.Wake, Log: hclog.NewNullLogger(),
+		Policy: policy, Version: "test", Now: time.Now, Wake: f.bus.Wake, Log: hclog.NewNullLogger(), ShutdownGrace: f.grace,
 	})
 	if err := f.d.Recover(ctx); err != nil {
 		f.t.Fatal(err)

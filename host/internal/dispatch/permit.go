@@ -122,11 +122,12 @@ func (a *drive) tell(ctx context.Context, d decided) {
 	a.input(ctx, d.item, sdk.Answer{}, sdk.Decision{Allowed: d.state == work.ApprovalAllowed, Rule: d.who()})
 }
 
-// input answers the executor. One that does not take the answer is stopped by its time, not by this.
+// input answers the executor. One that does not take the answer is stopped by its time, not by this; one that is
+// being stopped waits for none any more.
 func (a *drive) input(ctx context.Context, item string, answer sdk.Answer, decision sdk.Decision) {
 	bounded, done := context.WithTimeout(ctx, inputWithin)
 	defer done()
-	if err := a.plugin.Input(bounded, item, answer, decision); err != nil && ctx.Err() == nil {
+	if err := a.plugin.Input(bounded, item, answer, decision); err != nil && ctx.Err() == nil && !a.halted() {
 		a.d.report(ctx, "carry the answer to the executor", err, "attempt", a.at.ID)
 	}
 }

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -147,6 +148,43 @@ func TestAStoppingDaemonCancelsWhatLivesAndProvesIt(t *testing.T) {
 	got := f.settled(step.ID)
 	if at := f.attempt(got); got.State != work.StepCancelled || at.Reason != "shutdown" || !at.Death.Proved {
 		t.Errorf("step %s, attempt %s (%s)", got.State, at.Outcome, at.Reason)
+	}
+}
+
+// The grace is for those who can end by themselves. Who asks a person gets no answer any more.
+func TestAStoppingDaemonWaitsForNoAnswerThatCannotCome(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprint("asks while it stops: ", late), func(t *testing.T) {
+			f := newFixture(t, script{})
+			f.close()
+			ask := make(chan struct{})
+			f.plugins.script = script{execute: func(ctx context.Context, p *scriptedPlugin, a sdk.Attempt, sink sinkFunc) (sdk.Result, error) {
+				<-ask
+				r, err := permitted(sdk.Permission{ID: "p", Tool: "execute", Command: "x"})(ctx, p, a, sink)
+				<-p.cancelled
+				r.StopReason = "cancelled"
+				return r, err
+			}}
+			f.grace = time.Hour
+			f.open(ruled(time.Hour))
+			step := f.dispatch(f.run(), "x")
+			f.running(step.ID)
+			if !late {
+				close(ask)
+				f.approval(step.ID)
+			}
+			f.stop()
+			if late {
+				close(ask)
+			}
+			f.close()
+			f.open(policyOf())
+			got := f.settled(step.ID)
+			if at := f.attempt(got); got.State != work.StepCancelled || at.Cause != "shutdown" || !at.Death.Proved || at.Death.Signals[0] != "cancel" {
+				t.Errorf("step %s, attempt %s (%s), death %+v", got.State, at.Outcome, at.Cause, at.Death)
+			}
+			f.nothingOpen()
+		})
 	}
 }
 
