@@ -265,11 +265,20 @@ func (d *Daemon) record(ctx context.Context, facts ...work.Mutation) error {
 	return err
 }
 
-// sweepTrees moves trees that no attempt needs any more out of the way.
+// sweepTrees removes the trees that the last daemon would have removed, and puts those aside that nothing is known of.
 func (d *Daemon) sweepTrees(ctx context.Context) error {
-	_, err := d.git.Sweep(ctx, func(id string) bool {
-		at, err := d.store.Attempt(ctx, id)
-		return err == nil && (at.State.Live() || at.Evidence == nil || at.Evidence.Commit == "" || d.heldBy(ctx, at))
+	_, err := d.git.Sweep(ctx, func(f worktree.Found) string {
+		at, err := d.store.Attempt(ctx, f.ID)
+		switch {
+		case err != nil:
+			return "no attempt knows it"
+		case at.State.Live() || at.Evidence == nil || at.Evidence.Commit == "" || d.heldBy(ctx, at):
+			return ""
+		}
+		if err := d.trees.remove(ctx, d.dispatch.Policy(), f); err != nil {
+			return "its attempt has ended, and it cannot be removed: " + fault.From(err).Message
+		}
+		return ""
 	})
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/gate"
 	"github.com/drawspan/drawspan/host/internal/work"
 )
@@ -72,5 +73,32 @@ func (d *Dispatcher) tell(ap work.Approval) {
 	d.mu.Unlock()
 	if waiting != nil {
 		waiting <- ap
+	}
+}
+
+// dropLeft removes the trees of steps that have ended while they were held.
+func (d *Dispatcher) dropLeft(ctx context.Context, q *runQueue) {
+	d.mu.Lock()
+	left := q.left
+	q.left = nil
+	d.mu.Unlock()
+	for _, step := range left {
+		d.dropHeld(ctx, step)
+	}
+}
+
+// dropHeld removes the tree of a step that was held. Its state is kept; what is not removed now is so when the
+// next daemon starts.
+func (d *Dispatcher) dropHeld(ctx context.Context, step work.Step) {
+	ws, ok := d.Policy().Workspaces[step.Workspace]
+	if !ok {
+		return
+	}
+	tree, err := d.opt.Trees.Sealed(ctx, ws, step.AttemptID, "")
+	if err == nil {
+		err = tree.Remove(ctx)
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) && ctx.Err() == nil {
+		d.opt.Log.Warn("tree of the held step not removed", "step", step.ID, "attempt", step.AttemptID, "error", err)
 	}
 }

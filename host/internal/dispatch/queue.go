@@ -11,16 +11,19 @@ import (
 // runQueue is the worker of one run: it takes the run's unsettled steps in dispatch order.
 type runQueue struct {
 	kicked chan struct{} // one slot: something about the run's steps changed
+	left   []work.Step   // that ended while they were held; Dispatcher.mu guards it
 }
 
-// kick makes sure that the run has a worker and that it looks again.
-func (d *Dispatcher) kick(runID string) {
+// kick makes sure that the run has a worker and that it looks again. The trees of the steps that have ended while
+// they were held are the worker's to remove: it may still be judging one.
+func (d *Dispatcher) kick(runID string, left ...work.Step) {
 	d.mu.Lock()
 	q, ok := d.runs[runID]
 	if !ok {
 		q = &runQueue{kicked: make(chan struct{}, 1)}
 		d.runs[runID] = q
 	}
+	q.left = append(q.left, left...)
 	select {
 	case q.kicked <- struct{}{}:
 	default:
@@ -40,6 +43,7 @@ func (d *Dispatcher) drainRun(ctx context.Context, runID string, q *runQueue) {
 		case <-q.kicked:
 		default:
 		}
+		d.dropLeft(ctx, q)
 		step, found, err := d.next(ctx, runID)
 		if err != nil {
 			d.report(ctx, "read the run's steps", err, "run", runID)
@@ -147,6 +151,9 @@ func (d *Dispatcher) failStep(ctx context.Context, stepID string, cause error) b
 		if err == nil {
 			d.dismiss(rows)
 			d.wake(stepID, step.RunID)
+			if step.State == work.StepHeld {
+				d.dropHeld(ctx, step)
+			}
 			return true
 		}
 		if !fault.Is(err, fault.Stale) {

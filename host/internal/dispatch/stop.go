@@ -141,7 +141,7 @@ func (d *Dispatcher) cancelHeld(ctx context.Context, actor work.Actor, step work
 	}
 	d.dismiss(rows)
 	d.wake(step.ID, step.RunID, step.AttemptID)
-	d.kick(step.RunID)
+	d.kick(step.RunID, step)
 	return nil
 }
 

@@ -230,7 +230,12 @@ func TestUnknownTreesAreQuarantinedNotDeleted(t *testing.T) {
 		got = append(got, fmt.Sprint(f.ID, " ", f.Workspace, " ", f.Start == b.base, " ", f.Broken != ""))
 	}
 	same(t, "trees", got, []string{"att_1 api true false", "att_2 api true false", "broken  false true", "odd name  false true"})
-	swept, err := b.trees.Sweep(t.Context(), func(id string) bool { return id == "att_2" })
+	swept, err := b.trees.Sweep(t.Context(), func(f Found) string {
+		if f.ID == "att_2" {
+			return ""
+		}
+		return "no attempt knows it"
+	})
 	if err != nil || len(swept) != 3 {
 		t.Fatalf("Sweep: %v, %v", swept, err)
 	}

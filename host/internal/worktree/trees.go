@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -126,22 +125,30 @@ func (t *Trees) List(ctx context.Context) ([]Found, error) {
 	return found, nil
 }
 
-// Sweep moves every tree that known does not claim into quarantine and says which. Nothing is deleted:
-// a tree that nobody knows may hold work that nobody kept.
-func (t *Trees) Sweep(ctx context.Context, known func(id string) bool) ([]Found, error) {
+// Sweep moves every tree that aside has a reason for into quarantine and says which. Nothing is deleted: a
+// tree that nobody knows may hold work that nobody kept.
+func (t *Trees) Sweep(ctx context.Context, aside func(f Found) (why string)) ([]Found, error) {
 	all, err := t.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(f Found) bool { return known(f.ID) })
+	var moved []Found
 	for _, f := range all {
+		why := aside(f)
+		if ctx.Err() != nil {
+			return moved, context.Cause(ctx)
+		}
+		if why == "" {
+			continue
+		}
 		to, err := moveAside(unix.AT_FDCWD, t.home(f.ID), filepath.Join(t.dir, quarantineDir), f.ID)
 		if err != nil {
-			return nil, fmt.Errorf("quarantine tree %q: %w", f.ID, err)
+			return moved, fmt.Errorf("quarantine tree %q: %w", f.ID, err)
 		}
-		t.log.Warn("a tree that no attempt knows was put aside", "tree", f.ID, "to", to)
+		t.log.Warn("a tree was put aside", "tree", f.ID, "to", to, "why", why)
+		moved = append(moved, f)
 	}
-	return all, nil
+	return moved, nil
 }
 
 // moveAside renames an entry of a directory into another under a free name that begins with as.
