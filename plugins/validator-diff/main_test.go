@@ -15,8 +15,13 @@ import (
 func TestContract(t *testing.T) {
 	sdktest.RunValidator(t, sdktest.ValidatorSuite{
 		Manifest: manifest, New: func() any { return diff{} }, Want: sdk.Fail,
-		Config:  json.RawMessage(`{"max_files":1}`),
-		Changes: []sdk.Change{{Path: "a.go", Op: "mode", OldMode: "100644", NewMode: "100755"}, {Path: "b\xff\n", Op: "delete"}},
+		Config: json.RawMessage(`{"max_files":1}`),
+		Others: []json.RawMessage{[]byte(`{"max_files":9,"hidden_character":"ignore"}`), []byte(`{"max_files":-1}`)},
+		Changes: []sdk.Change{
+			{Path: "a.go", Op: "mode", OldMode: "100644", NewMode: "100755"}, {Path: "b\xff\n", Op: "delete"},
+			{Path: "c.go", Op: "modify", OldMode: "100644", NewMode: "100644", Size: 9, Added: 1},
+		},
+		Patch: "diff --git a/c.go b/c.go\n--- a/c.go\n+++ b/c.go\n@@ -1 +1,2 @@\n x\n+// \u202e\n",
 	})
 }
 

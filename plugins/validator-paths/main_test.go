@@ -17,6 +17,7 @@ func TestContract(t *testing.T) {
 	sdktest.RunValidator(t, sdktest.ValidatorSuite{
 		Manifest: manifest, New: func() any { return paths{} }, Want: sdk.Fail,
 		Config:  json.RawMessage(`{"forbid":["secret/**"]}`),
+		Others:  []json.RawMessage{[]byte(`{"forbid":["a.go"]}`), []byte(`{"write":["["]}`)},
 		Changes: []sdk.Change{{Path: "a.go", Op: "modify"}, {Path: "secret/\xff\n", Op: "add"}},
 	})
 }

@@ -60,6 +60,7 @@ func TestContract(t *testing.T) {
 	sdktest.RunValidator(t, sdktest.ValidatorSuite{
 		Manifest: manifest, New: func() any { return &policy{} }, Want: sdk.Fail, Facts: sample().Facts, Changes: sample().Changes,
 		Config: json.RawMessage(`{"rules":{"small":"diff.lines < 10","known":"gates.tests.metrics.tests > 1"}}`),
+		Others: []json.RawMessage{[]byte(`{"rules":{"small":"diff.lines > 10"}}`), []byte(`{"rules":{"small":"diff.lines +"}}`)},
 	})
 }
 

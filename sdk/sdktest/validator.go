@@ -19,6 +19,7 @@ type ValidatorSuite struct {
 	Manifest sdk.Manifest
 	New      func() any // a fresh plugin; each case has its own
 	Config   json.RawMessage
+	Others   []json.RawMessage // of a resident one: what other gates could ask it with, also what it refuses
 	Files    map[string]string // the tree
 	Base     map[string]string // the base's tree, with FeedBase
 	Patch    string            // with FeedPatch
@@ -72,6 +73,9 @@ func RunValidator(t *testing.T, s ValidatorSuite) {
 			t.Errorf("verdict = %+v beside an error", verdict)
 		}
 	})
+	if s.Manifest.Resident {
+		t.Run("what it was asked before is in no verdict", s.resident)
+	}
 }
 
 func (s ValidatorSuite) check(t *testing.T, tree string) sdk.Check {
