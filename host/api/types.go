@@ -306,10 +306,19 @@ type Attempt struct {
 	Retryable bool            `json:"retryable"`
 	Cause     string          `json:"cause,omitempty"`
 	Simulated bool            `json:"simulated"`
+	Preparing *Preparation    `json:"preparing,omitempty"` // while its tree is prepared, for the executor or for gates
 	TreePath  string          `json:"tree_path,omitempty"` // local surface only; while the tree exists
 	CreatedAt time.Time       `json:"created_at"`
 	StartedAt *time.Time      `json:"started_at,omitempty"`
 	EndedAt   *time.Time      `json:"ended_at,omitempty"`
+}
+
+// Preparation is what the preparation of an attempt's tree is at: a command, or a wait until another attempt
+// has filled the workspace's caches.
+type Preparation struct {
+	Run   string    `json:"run,omitempty"`
+	Waits bool      `json:"waits,omitempty"`
+	Since time.Time `json:"since"`
 }
 
 // AttemptRestoreRequest writes the kept state of an attempt to a new directory (attempt.restore).

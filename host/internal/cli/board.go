@@ -158,6 +158,9 @@ func attemptNode(l look, a api.Attempt, now time.Time) term.Node {
 	}
 	n := term.Node{Text: join(state, fmt.Sprintf("attempt %d", a.N), l.simulated(a.Simulated), took,
 		term.Line(a.Level), l.faint(l.shortID(a.ID)))}
+	if a.Preparing != nil {
+		n.Notes = append(n.Notes, join(preparation(*a.Preparing), l.faint(clock(now.Sub(a.Preparing.Since)))))
+	}
 	if a.Cause != "" && a.State == stateStopping {
 		n.Notes = append(n.Notes, "stopping: "+term.Line(a.Cause))
 	}
@@ -168,6 +171,14 @@ func attemptNode(l look, a api.Attempt, now time.Time) term.Node {
 		n.Notes = append(n.Notes, l.proof(d))
 	}
 	return n
+}
+
+// preparation is what the preparation of a tree is at.
+func preparation(p api.Preparation) string {
+	if p.Waits {
+		return "waits for another attempt of the workspace, which fills its caches"
+	}
+	return "provision run " + term.Line(p.Run)
 }
 
 // proof says how the end of every process was proved.

@@ -39,6 +39,8 @@ func scenes() []scene {
 	rejected.Reason = `gate "tests": fail: exit code 1`
 	question := sampleApproval()
 	question.Kind, question.Prompt, question.Options, question.Default = "question", "Which layout?", []string{"flat", "deep"}, ""
+	deps, waits := sampleAttempt("preparing", ""), sampleAttempt("preparing", "")
+	deps.Preparing, waits.Preparing = &api.Preparation{Run: "deps", Since: *at(2)}, &api.Preparation{Waits: true, Since: *at(7)}
 	return []scene{
 		{name: "queued", step: queued},
 		{name: "running with its last activity", step: with(sampleStep("active"), sampleAttempt("running", ""), nil), act: "go vet ./..."},
@@ -51,6 +53,8 @@ func scenes() []scene {
 		{name: "failed", step: with(sampleStep("failed"), failed, nil)},
 		{name: "stopping without proof", step: with(sampleStep("active"), stopping, nil), stuck: true},
 		{name: "cancelled with proof", step: with(sampleStep("cancelled"), stopped, nil)},
+		{name: "preparing with a command", step: with(sampleStep("active"), deps, nil)},
+		{name: "preparing after another attempt", step: with(sampleStep("active"), waits, nil)},
 	}
 }
 
@@ -193,6 +197,40 @@ func TestAnOlderAnswerDoesNotUndoANewer(t *testing.T) {
 	b.put(old)
 	if s, _ := b.step(stepID); s.State != "passed" {
 		t.Errorf("state is %s", s.State)
+	}
+}
+
+func TestLinesTellWhatPreparesATreeOnceForTheExecutorAndOnceForTheGates(t *testing.T) {
+	tell, b := newTeller(fixedLook(false)), newBoard(nil)
+	var lines []string
+	for i, m := range []struct {
+		state, kind string
+		at          *api.Preparation
+	}{
+		{"preparing", "attempt.preparing", nil},
+		{"preparing", "provision.waiting", &api.Preparation{Waits: true}},
+		{"preparing", "provision.started", &api.Preparation{Run: "deps\x1b[2J", Since: *at(2)}},
+		{"preparing", "cache.oversize", &api.Preparation{Run: "deps\x1b[2J", Since: *at(2)}},
+		{"validating", "provision.started", &api.Preparation{Run: "deps", Since: *at(4)}},
+	} {
+		s := sampleStep("active")
+		s.Version, s.Attempt = int64(i+1), sampleAttempt(m.state, "")
+		s.Attempt.Preparing = m.at
+		b.put(s)
+		lines = append(lines, tell.events(b, []api.Event{{At: *at(i), Kind: m.kind, RunID: runID, StepID: stepID, AttemptID: attID}})...)
+		if beat := tell.heartbeat(b, *at(9)); m.at != nil && !strings.HasSuffix(beat, preparation(*m.at)) {
+			t.Errorf("the heartbeat is %q", beat)
+		}
+	}
+	var told []string
+	for _, line := range lines {
+		if _, what, ok := strings.Cut(line, "attempt 1  "); ok {
+			told = append(told, what)
+		}
+	}
+	want := "● preparing|waits for another attempt of the workspace, which fills its caches|provision run deps\ufffd|provision run deps"
+	if got := strings.Join(told, "|"); got != want {
+		t.Errorf("told %q", got)
 	}
 }
 

@@ -110,6 +110,7 @@ func (t *teller) step(b *board, s api.Step, at time.Time) []string {
 		} else if t.said[a.ID] == "" {
 			inner = append(inner, t.change(at, a.ID, a.State, t.attemptLine(s, *a, a.State))...)
 		}
+		inner = append(inner, t.preparation(s, *a, at)...)
 	}
 	for _, g := range s.GateStates {
 		if g.Verdict == verdictPending {
@@ -139,6 +140,15 @@ func (t *teller) attemptLine(s api.Step, a api.Attempt, word string) string {
 	return join(fmt.Sprintf("step %d", s.Ix), fmt.Sprintf("attempt %d", a.N), t.state(word), t.simulated(a.Simulated || s.Simulated), detail, proof)
 }
 
+// preparation tells what the preparation of an attempt's tree is at, before its executor and before gates.
+func (t *teller) preparation(s api.Step, a api.Attempt, at time.Time) []string {
+	if a.Preparing == nil {
+		return nil
+	}
+	what := preparation(*a.Preparing)
+	return t.change(at, a.ID+" preparing", a.State+" "+what, join(fmtStep(s), fmt.Sprintf("attempt %d", a.N), what))
+}
+
 // heartbeat tells that nothing happened.
 func (t *teller) heartbeat(b *board, now time.Time) string {
 	line := "still following; last event " + clock(now.Sub(b.lastEvent)) + " ago"
@@ -149,6 +159,9 @@ func (t *teller) heartbeat(b *board, now time.Time) string {
 		line = join(line, fmt.Sprintf("step %d", s.Ix), t.state(s.Attempt.State))
 		if act, ok := b.activity[s.Attempt.ID]; ok {
 			line = join(line, "last activity: "+term.Cut(act.Text, 80))
+		}
+		if p := s.Attempt.Preparing; p != nil {
+			line = join(line, preparation(*p))
 		}
 	}
 	return stamp(now) + "  " + line

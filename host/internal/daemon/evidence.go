@@ -43,10 +43,13 @@ func check(ids map[ident.Prefix]string) error {
 	return nil
 }
 
-// attemptView is an attempt with the path of its tree while that exists.
+// attemptView is an attempt with the path of its tree while that exists, and what its preparation is at.
 func (d *Daemon) attemptView(at work.Attempt) api.Attempt {
 	out := attemptOf(at)
 	out.TreePath = d.trees.pathOf(at.ID)
+	if s := d.dispatch.Stage(at.ID); s != nil {
+		out.Preparing = &api.Preparation{Run: s.Run, Waits: s.Waits, Since: s.Since}
+	}
 	return out
 }
 

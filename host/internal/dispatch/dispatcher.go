@@ -58,6 +58,7 @@ type Dispatcher struct {
 type control struct {
 	stepID string
 	cancel context.CancelCauseFunc
+	stage  *Stage // of its tree's preparation; nil otherwise
 }
 
 // New makes a Dispatcher.

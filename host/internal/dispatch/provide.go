@@ -1,11 +1,13 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/drawspan/drawspan/host/fault"
 	"github.com/drawspan/drawspan/host/internal/provision"
@@ -40,12 +42,60 @@ func (a *drive) provision(ctx context.Context, occasion string, fill bool) error
 	place, outputs, err := provision.Prepare(ctx, provision.Request{
 		Workspace: a.ws.Name, Provision: declared, Tree: a.tree, Host: a.d.opt.Provision, Ports: a.ports, AttemptID: a.at.ID, Kept: true, Fill: fill,
 		Lease: a.lease, Found: func(f provision.Finding) { a.foundCache(context.WithoutCancel(ctx), f) },
+		At: func(s provision.Stage) { a.staged(context.WithoutCancel(ctx), s, occasion) },
 	})
+	a.d.stage(a.at.ID, nil)
 	if kept := a.keepOutputs(context.WithoutCancel(ctx), occasion, outputs); err == nil {
 		err = kept
 	}
 	a.place, a.git = place, nil // the commands had it
 	return err
+}
+
+// Stage is what the preparation of an attempt's tree is at, and since when.
+type Stage struct {
+	provision.Stage
+	Since time.Time
+}
+
+// Stage answers for a live attempt, and with nil while its tree is not prepared.
+func (d *Dispatcher) Stage(attemptID string) *Stage {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c := d.live[attemptID]; c != nil {
+		return c.stage
+	}
+	return nil
+}
+
+func (d *Dispatcher) stage(attemptID string, s *Stage) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c := d.live[attemptID]; c != nil {
+		c.stage = s
+	}
+}
+
+// staged notes what the preparation is at, and writes it into the log: there it wakes those who follow.
+func (a *drive) staged(ctx context.Context, s provision.Stage, occasion string) {
+	at := &Stage{s, a.d.now()}
+	a.d.stage(a.at.ID, at)
+	kind, body := "provision.started", map[string]any{"run": s.Run}
+	if s.Waits {
+		kind, body = "provision.waiting", map[string]any{"why": "another attempt fills the caches"}
+	}
+	body["before"] = cmp.Or(occasion, "executor")
+	err := a.d.opt.Record.Apply(ctx, work.Fact{
+		Kind: kind, Actor: daemonActor(), RunID: a.at.RunID, StepID: a.at.StepID, AttemptID: a.at.ID, At: at.Since, Body: body,
+	})
+	if err != nil {
+		a.d.report(ctx, "record how a tree is prepared", err, "attempt", a.at.ID)
+	}
+}
+
+// CacheUnused calls take while no attempt uses the workspace's caches, and reports whether it did.
+func (d *Dispatcher) CacheUnused(workspace string, take func() error) (bool, error) {
+	return d.caches.Unused(workspace, take)
 }
 
 // keepOutputs records what the commands wrote, under names that are not taken yet.

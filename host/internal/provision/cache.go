@@ -29,7 +29,8 @@ type Caches struct {
 
 // shelf is the caches of one workspace.
 type shelf struct {
-	eyes int             // attempts that have seen them and are not over
+	uses int             // attempts that may look at them and are not over
+	eyes int             // those that have
 	turn chan struct{}   // one slot, taken by the one who fills
 	fits map[string]bool // by cache: it was within its size when it was last written to
 }
@@ -39,6 +40,7 @@ type Lease struct {
 	of    *Caches
 	shelf *shelf
 	seen  bool
+	over  bool
 }
 
 // Use begins a use, which Release must end.
@@ -53,6 +55,7 @@ func (c *Caches) Use(workspace string) *Lease {
 		s = &shelf{turn: make(chan struct{}, 1), fits: map[string]bool{}}
 		c.used[workspace] = s
 	}
+	s.uses++
 	return &Lease{of: c, shelf: s}
 }
 
@@ -73,10 +76,25 @@ func (l *Lease) look() {
 func (l *Lease) Release() {
 	l.of.mu.Lock()
 	defer l.of.mu.Unlock()
+	if l.over {
+		return
+	}
+	l.over = true
+	l.shelf.uses--
 	if l.seen {
 		l.seen = false
 		l.shelf.eyes--
 	}
+}
+
+// Unused calls take while no use of the workspace's caches is under way or begins, and reports whether it did.
+func (c *Caches) Unused(workspace string, take func() error) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.used[workspace]; s != nil && s.uses > 0 {
+		return false, nil
+	}
+	return true, take()
 }
 
 // Finding is what was found of a cache that holds more than its size.
@@ -113,8 +131,13 @@ func (r Request) fill(ctx context.Context) (*filling, func(), error) {
 	s := r.Lease.shelf
 	select {
 	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
+	default:
+		r.at(Stage{Waits: true})
+		select {
+		case s.turn <- struct{}{}:
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		}
 	}
 	f := &filling{r: r, dirs: map[string]string{}}
 	done := func() { <-s.turn }

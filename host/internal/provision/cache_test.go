@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -192,6 +193,57 @@ func TestOneAttemptFillsACacheAtATime(t *testing.T) {
 			t.Errorf("%v after %d commands", err, len(s.host.ran))
 		}
 	})
+}
+
+func TestWhoFollowsLearnsWhichCommandRunsAndThatAnotherAttemptIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelved(t, nil)
+		goOn, ended := make(chan struct{}), make(chan error, 2)
+		s.host.do = func(context.Context, Command) (Exit, error) { <-goOn; return Exit{}, nil }
+		var told [2][]Stage
+		for i := range told {
+			r := s.request(s.caches.Use("api"))
+			r.At = func(stage Stage) { told[i] = append(told[i], stage) }
+			go func() { _, _, err := Prepare(t.Context(), r); ended <- err }()
+			synctest.Wait()
+		}
+		if !slices.Equal(told[0], []Stage{{Run: "one"}}) || !slices.Equal(told[1], []Stage{{Waits: true}}) {
+			t.Errorf("meanwhile told %+v", told)
+		}
+		close(goOn)
+		if err := errors.Join(<-ended, <-ended); err != nil || !slices.Equal(told[1], []Stage{{Waits: true}, {Run: "one"}}) {
+			t.Errorf("%v, told %+v", err, told)
+		}
+	})
+}
+
+func TestACacheIsTakenAwayOnlyWhileNoAttemptOfItsWorkspaceIsLive(t *testing.T) {
+	var caches Caches
+	takes := func() bool {
+		t.Helper()
+		called := false
+		took, err := caches.Unused("api", func() error { called = true; return nil })
+		if err != nil || took != called {
+			t.Errorf("reported %v, called %v: %v", took, called, err)
+		}
+		return took
+	}
+	other := caches.Use("another workspace")
+	defer other.Release()
+	if !takes() {
+		t.Error("nobody uses it, and it stays")
+	}
+	first, second := caches.Use("api"), caches.Use("api") // which have not looked yet
+	first.Release()
+	first.Release()
+	if takes() {
+		t.Error("it is taken from an attempt that lives")
+	}
+	second.look()
+	second.Release()
+	if !takes() {
+		t.Error("nobody uses it any more, and it stays")
+	}
 }
 
 func TestACacheThatCannotBeEmptiedEndsTheAttemptAndSaysWhichDirectory(t *testing.T) {

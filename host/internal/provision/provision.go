@@ -108,6 +108,20 @@ type Request struct {
 	Lease *Lease // the attempt's use of the caches; nil where nobody else is there, and nothing is filled
 	// Found is told of each cache that holds more than its size.
 	Found func(Finding)
+	// At is told what happens from now on; nil where nobody wants to know.
+	At func(Stage)
+}
+
+// Stage is what a preparation is at.
+type Stage struct {
+	Run   string // the command that runs
+	Waits bool   // instead: another attempt fills the workspace's caches
+}
+
+func (r Request) at(s Stage) {
+	if r.At != nil {
+		r.At(s)
+	}
 }
 
 // Output is what a command wrote.
@@ -192,6 +206,7 @@ func (r Request) place(links []Bind, f *filling) (Place, error) {
 
 func (r Request) run(ctx context.Context, run work.ProvisionRun, inside Place, f *filling) (Output, error) {
 	out := Output{Run: run.Name, Stdout: &Stream{}, Stderr: &Stream{}}
+	r.at(Stage{Run: run.Name})
 	limit := run.Timeout
 	if run.Sandbox.Wall > 0 && run.Sandbox.Wall < limit {
 		limit = run.Sandbox.Wall
