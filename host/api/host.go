@@ -137,6 +137,9 @@ type GCReport struct {
 	Blobs     int   `json:"blobs"`
 	Bytes     int64 `json:"bytes"`
 	KeptTrees int   `json:"kept_trees"`
+	// Caches are those that are not declared any more, as WORKSPACE/NAME.
+	Caches     []string `json:"caches,omitempty"`
+	KeptCaches []string `json:"kept_caches,omitempty"` // not declared either; an attempt of the workspace is live
 }
 
 // BackupRequest writes a verified copy of the record to a new directory (backup).

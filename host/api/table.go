@@ -217,7 +217,7 @@ var table = []Operation{
 		"Tries what the daemon needs of this machine and says what came of it.").
 		on(Local, "instances:read"),
 	write(OpGC, "/gc", GCRequest{}, GCReport{},
-		"Removes trees and bytes that nothing refers to.").
+		"Removes trees and bytes that nothing refers to, and caches that nobody declares.").
 		on(Local, "instances:admin").as(Admin),
 	write(OpBackup, "/backup", BackupRequest{}, BackupReport{},
 		"Writes a verified copy of the record to a new directory.").

@@ -13,14 +13,15 @@ import (
 func (s *shell) gcCommand() *cobra.Command {
 	var dry, yes bool
 	cmd := s.leaf(leaf{
-		use: "gc", short: "Remove trees and bytes that nothing refers to",
-		long: `Removes working trees of ended attempts and stored bytes without a record. Kept results (commits under
+		use: "gc", short: "Remove trees, bytes and caches that nothing refers to",
+		long: `Removes working trees of ended attempts, stored bytes without a record and caches that no workspace
+declares any more, unless an attempt of that workspace is live. Kept results (commits under
 refs/drawspan/attempts), artifacts with a record and the log stay. Asks on a terminal; elsewhere it
 needs --yes.`,
 		example: "drawspan gc --dry-run",
 		run: func(ctx context.Context, _ []string) error {
 			if !dry {
-				err := s.sure(ctx, yes, "Remove trees and bytes that nothing refers to?", "kept results, recorded artifacts and the log stay.")
+				err := s.sure(ctx, yes, "Remove trees, bytes and caches that nothing refers to?", "kept results, recorded artifacts and the log stay.")
 				if err != nil {
 					return err
 				}
@@ -34,8 +35,15 @@ needs --yes.`,
 				if r.DryRun {
 					verb = "would remove"
 				}
-				p.line(p.Mark(term.Good)+" "+verb, counted(r.Trees, "tree"), counted(r.Blobs, "stored file"), bytesOf(r.Bytes))
-				p.line("  kept: " + fmt.Sprintf("%s still in use", counted(r.KeptTrees, "tree")) + ", every kept result, the log")
+				p.line(p.Mark(term.Good)+" "+verb, counted(r.Trees, "tree"), counted(r.Blobs, "stored file"), bytesOf(r.Bytes), counted(len(r.Caches), "cache"))
+				kept := fmt.Sprintf("%s still in use", counted(r.KeptTrees, "tree"))
+				if n := len(r.KeptCaches); n > 0 {
+					kept = fmt.Sprintf("%s and %s still in use", counted(r.KeptTrees, "tree"), counted(n, "cache"))
+				}
+				for _, name := range r.Caches {
+					p.line("  cache " + term.Line(name))
+				}
+				p.line("  kept: " + kept + ", every kept result, the log")
 			})
 		},
 	})

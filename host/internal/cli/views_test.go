@@ -55,7 +55,7 @@ func stage(t *testing.T, simulated bool) *fakeDaemon {
 	d.gives(api.OpConfigPlan, api.ConfigPlan{Valid: true, Changes: []api.ConfigChange{{Block: `workspace "api"`, Op: "change", Detail: "paths.write: + docs/**", Widens: true},
 		{Block: "daemon", Op: "change", Detail: "listen", Restart: true}, {Block: `executor "old"`, Op: "remove"}}})
 	d.gives(api.OpConfigReload, api.ConfigReloaded{PolicySum: "sha256:bb", Changes: []api.ConfigChange{{Block: `executor "old"`, Op: "remove"}}, Pending: []string{"daemon listen"}})
-	d.gives(api.OpGC, api.GCReport{DryRun: true, Trees: 2, Blobs: 5, Bytes: 3 << 20, KeptTrees: 1})
+	d.gives(api.OpGC, api.GCReport{DryRun: true, Trees: 2, Blobs: 5, Bytes: 3 << 20, KeptTrees: 1, Caches: []string{"shop/npm"}, KeptCaches: []string{"api/old"}})
 	d.gives(api.OpBackup, api.BackupReport{Dir: "/backup", Events: 120, Blobs: 9, Bytes: 1 << 20, Head: "1.120"})
 	d.gives(api.OpRunClose, run)
 	d.gives(api.OpRunCancel, run)

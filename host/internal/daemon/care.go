@@ -25,7 +25,8 @@ func digestOf(p []byte) string { return artifact.Digest(p) }
 // attempt whose row is not written yet.
 const blobAge = time.Hour
 
-// gc removes trees whose state is kept and that nothing holds, and bytes that no artifact names.
+// gc removes trees whose state is kept and that nothing holds, bytes that no artifact names, and caches that
+// nobody declares.
 func (d *Daemon) gc(ctx context.Context, a api.Actor, r api.GCRequest) (api.GCReport, error) {
 	report := api.GCReport{DryRun: r.DryRun}
 	found, err := d.git.List(ctx)
@@ -54,6 +55,9 @@ func (d *Daemon) gc(ctx context.Context, a api.Actor, r api.GCRequest) (api.GCRe
 		return report, err
 	}
 	report.Blobs, report.Bytes = swept.Files, swept.Bytes
+	if err := d.sweepCaches(&report); err != nil {
+		return report, err
+	}
 	if r.DryRun {
 		return report, nil
 	}
