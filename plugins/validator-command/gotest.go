@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,6 +35,10 @@ type goCase struct {
 	bad, skipped, done bool
 	below              bool // one of its own tests failed, which says more
 	said               string
+
+	// Of a package: its program ended with 0, and it said before that its tests were through. What ends it before
+	// that, in TestMain, an init or beside the tests, ends with 0 as well.
+	ok, through bool
 }
 
 // goEvent is one line.
@@ -128,6 +133,9 @@ func (g *goTest) event(e goEvent) {
 	case "output":
 		c.said = lastOf(c.said + e.Output)
 		g.say(e.Output)
+		whole := g.caseOf(testKey{e.Package, ""})
+		whole.ok = whole.ok || strings.HasPrefix(e.Output, "ok  \t")
+		whole.through = whole.through || strings.HasSuffix(strings.TrimRight(e.Output, "\n"), "PASS")
 	case "pass", "skip", "fail":
 		g.end(c, e)
 	}
@@ -201,11 +209,32 @@ func (g *goTest) finish() (*results, error) {
 	}
 	for _, k := range packages {
 		failed, ended := g.packages[k.pkg]
-		if c := g.cases[k]; !inTests[k.pkg] && (c.bad || failed || !ended) {
+		c := g.cases[k]
+		switch {
+		case inTests[k.pkg]:
+		case c.bad || failed || !ended:
 			g.fail(g.describe(k, c))
+		case c.ok && !c.through:
+			g.early(k, c)
 		}
 	}
 	return &g.results, nil
+}
+
+// early counts a package whose program ended well before its tests were through. One that began none may have a
+// reason, such as a service that is not there: it counts as skipped.
+func (g *goTest) early(k testKey, c *goCase) {
+	f := g.describe(k, c)
+	f.said = strings.TrimSpace("it ended before its tests were through\n" + f.said)
+	if began := slices.ContainsFunc(g.order, func(t testKey) bool { return t.pkg == k.pkg && t.name != "" }); began {
+		g.fail(f)
+		return
+	}
+	g.tests++
+	g.skipped++
+	if len(g.unrun) < sdk.MaxFindings {
+		g.unrun = append(g.unrun, f)
+	}
 }
 
 // keep keeps a failed test, unless one of its own says more.

@@ -117,13 +117,6 @@ func TestF10_AReportFromBeforeTheRunIsNone(t *testing.T) {
 }
 
 func TestF15_AReportIsReadFromTheTreeOnly(t *testing.T) {
-	tree := filepath.Join(t.TempDir(), "tree")
-	if err := os.MkdirAll(filepath.Join(tree, "out"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(tree, "..", "r.xml"), []byte(goodReport), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	for name, script := range map[string]string{
 		"a link":               "ln -s ../../r.xml out/r.xml",
 		"a link to a dir":      "ln -s ../.. out/up",
@@ -135,7 +128,14 @@ func TestF15_AReportIsReadFromTheTreeOnly(t *testing.T) {
 		"one that is no text":  "head -c 100 /dev/zero > out/z.xml",
 		"one that is too long": "{ echo '<testsuite><testcase name=\"x\"/><system-out>'; head -c 34000000 /dev/zero | tr '\\0' x; echo '</system-out></testsuite>'; } > out/l.xml",
 	} {
-		v, _ := check(t, t.Context(), `{"run":["sh","-c",`+strconv.Quote("rm -rf out; mkdir out; "+script)+`],"report":"junit","report_files":["out/**/*.xml"]}`, tree)
+		tree := filepath.Join(t.TempDir(), "tree") // of its own: what is there before the run is looked at too
+		if err := os.MkdirAll(filepath.Join(tree, "out"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(tree, "..", "r.xml"), []byte(goodReport), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		v, _ := check(t, t.Context(), `{"run":["sh","-c",`+strconv.Quote(script)+`],"report":"junit","report_files":["out/**/*.xml"]}`, tree)
 		if v.Outcome != sdk.Error || v.Message == "" || name == "one that is too long" && !strings.Contains(v.Message, "it has more than 33554432 bytes") {
 			t.Errorf("%s: %+v", name, v)
 		}
@@ -306,6 +306,60 @@ func TestARealRunOfGoTestIsRead(t *testing.T) {
 	v, _ = check(t, t.Context(), `{"run":["go","test","-json","./good","./none"],"report":"go-test-json"`+env+`}`, tree)
 	if v.Outcome != sdk.Pass || v.Metrics["tests"] != 1 {
 		t.Errorf("verdict = %+v", v)
+	}
+}
+
+// What ends a package's program before its tests ends it with 0, and go test calls it ok.
+func TestF10_AnEndBeforeTheTestsIsNoTestThatPassed(t *testing.T) {
+	tree := t.TempDir()
+	const head = "\n\nimport (\n\t\"os\"\n\t\"syscall\"\n\t\"testing\"\n)\n\nvar _, _ = os.Exit, syscall.Exit\n\n"
+	const bad = "func TestBad(t *testing.T) { t.Error(1) }\n"
+	for name, text := range map[string]string{
+		"good/a_test.go":    "package good" + head + "func TestGood(t *testing.T) {}\n",
+		"wrapped/a_test.go": "package wrapped" + head + "func TestMain(m *testing.M) { print(\"words\"); os.Exit(m.Run()) }\n\nfunc TestGood(t *testing.T) { os.Stdout.WriteString(\"more\") }\n",
+		"none/a_test.go":    "package none" + head + "func prepare(t *testing.T) {}\n",
+		"early/a_test.go":   "package early" + head + "func TestMain(m *testing.M) { os.Exit(0) }\n\n" + bad,
+		"begin/a_test.go":   "package begin" + head + "func init() { os.Exit(0) }\n\n" + bad,
+		"swallow/a_test.go": "package swallow" + head + "func TestMain(m *testing.M) { m.Run(); os.Exit(0) }\n\n" + bad,
+		"inside/a_test.go":  "package inside" + head + "func TestGood(t *testing.T) { os.Exit(0) }\n\n" + bad,
+		"past/a_test.go":    "package past" + head + "func TestGood(t *testing.T) { syscall.Exit(0) }\n\n" + bad,
+		"hidden/a_test.go":  "//go:build never\n\npackage hidden" + head + bad,
+		"hidden/a.go":       "package hidden\n",
+		"go.env":            "GOFLAGS=-run=^$\n",
+		"go.mod":            goModule,
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(tree, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(tree, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cache := filepath.Join(t.TempDir(), "cache")
+	for _, c := range []struct {
+		packages, more string
+		want           sdk.Outcome
+		told           string
+		tests          float64
+	}{
+		{`"./good","./wrapped","./none","./hidden"`, ``, sdk.Pass, "", 2},
+		{`"./good","./early","./begin"`, ``, sdk.Warn, " ended before its first test: nothing of it was tested", 3},
+		{`"./good","./early"`, `,"min_tests":2`, sdk.Fail, "1 tests ran", 2},
+		{`"./good","./early"`, `,"allow_skipped":0`, sdk.Fail, "1 tests were skipped", 2},
+		{`"./early"`, ``, sdk.Fail, "0 tests ran", 1},
+		{`"./good","./swallow"`, ``, sdk.Fail, "example.org/m/swallow TestBad", 2},
+		{`"./good","./inside"`, ``, sdk.Fail, "example.org/m/inside TestGood", 2},
+		{`"./good","./past"`, ``, sdk.Fail, "example.org/m/past", 2},
+	} {
+		env := fmt.Sprintf(`,"env":{"GOCACHE":%q,"GOFLAGS":"-vet=off","GOTOOLCHAIN":"local"}`, cache)
+		v, _ := check(t, t.Context(), `{"run":["go","test","-json",`+c.packages+`],"report":"go-test-json"`+c.more+env+`}`, tree)
+		if v.Outcome != c.want || !strings.Contains(v.Message+fmt.Sprint(v.Findings), c.told) || v.Metrics["tests"] != c.tests {
+			t.Errorf("%s%s: %s %q %v, want %s %q %v", c.packages, c.more, v.Outcome, v.Message, v.Metrics, c.want, c.told, c.tests)
+		}
+	}
+	end := event("output", "", "ok  \texample.org/m/sub\t0.01s\n")
+	if v := goEvents(t, 0, "", event("run", "TestA", ""), event("pass", "TestA", ""), end, event("pass", "", "")); v.Outcome != sdk.Fail {
+		t.Errorf("ended between two tests: %+v", v)
 	}
 }
 

@@ -39,6 +39,7 @@ type failed struct {
 type results struct {
 	tests, skipped, failed int
 	failures               []failed // at most as many as a verdict has findings
+	unrun                  []failed // packages that ended well before their first test; counted as skipped
 }
 
 func (r *results) fail(f failed) {
@@ -70,6 +71,8 @@ func (r *results) judge(s settings) (sdk.Outcome, string) {
 		return sdk.Fail, fmt.Sprintf("%d tests ran (and %d were skipped); at least %d must", ran, r.skipped, s.minTests())
 	case s.AllowSkipped != nil && r.skipped > *s.AllowSkipped:
 		return sdk.Fail, fmt.Sprintf("%d tests were skipped; %d may be", r.skipped, *s.AllowSkipped)
+	case len(r.unrun) > 0:
+		return sdk.Warn, fmt.Sprintf("%s ended before its first test: nothing of it was tested", r.unrun[0].title())
 	}
 	return sdk.Pass, ""
 }
@@ -83,17 +86,24 @@ func (r *results) summary() string {
 	return text
 }
 
-// findings are the failed tests.
+// findings are the failed tests, and the packages that ended before their tests.
 func (r *results) findings() []sdk.Finding {
 	var all []sdk.Finding
 	for _, f := range r.failures {
-		sum := sha256.Sum256([]byte("command/test-failed\x00" + f.group + "\x00" + f.name))
-		all = append(all, sdk.Finding{
-			Rule: "command/test-failed", Severity: "error", Path: f.path, Line: f.line, EndLine: f.line,
-			Message: strings.TrimSpace(f.title() + "\n" + strings.TrimSpace(f.said)), Fingerprint: hex.EncodeToString(sum[:16]),
-		})
+		all = append(all, f.finding("command/test-failed", "error"))
+	}
+	for _, f := range r.unrun[:min(len(r.unrun), sdk.MaxFindings-len(all))] {
+		all = append(all, f.finding("command/no-test-ran", "warning"))
 	}
 	return all
+}
+
+func (f failed) finding(rule, severity string) sdk.Finding {
+	sum := sha256.Sum256([]byte(rule + "\x00" + f.group + "\x00" + f.name))
+	return sdk.Finding{
+		Rule: rule, Severity: severity, Path: f.path, Line: f.line, EndLine: f.line,
+		Message: strings.TrimSpace(f.title() + "\n" + strings.TrimSpace(f.said)), Fingerprint: hex.EncodeToString(sum[:16]),
+	}
 }
 
 // title names a test in one line.
