@@ -136,7 +136,6 @@ func TestFaultsComeBackAsTheDaemonMadeThem(t *testing.T) {
 }
 
 func TestADaemonThatDoesNotRunIsUnavailable(t *testing.T) {
-	dir := t.TempDir()
 	stale := filepath.Join(shortDir(t), "s")
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
 	if err != nil {
@@ -153,7 +152,7 @@ func TestADaemonThatDoesNotRunIsUnavailable(t *testing.T) {
 	if err := tcp.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []client.Options{{Socket: filepath.Join(dir, "none")}, {Socket: stale}, {Address: tcp.Addr().String()}} {
+	for _, o := range []client.Options{{Socket: filepath.Join(shortDir(t), "none")}, {Socket: stale}, {Address: tcp.Addr().String()}} {
 		c := client.Open(o)
 		_, err := client.Call[api.Instance](t.Context(), c, api.OpInstanceDescribe, api.Empty{})
 		f := fault.From(err)
@@ -163,6 +162,14 @@ func TestADaemonThatDoesNotRunIsUnavailable(t *testing.T) {
 		if _, err := c.Events(t.Context(), api.EventsRequest{}).Next(t.Context()); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("%+v: events: %v", o, err)
 		}
+	}
+}
+
+func TestASocketsPathThatDoesNotFitIsSaidToBe(t *testing.T) {
+	c := client.Open(client.Options{Socket: "/" + strings.Repeat("x", 107)})
+	_, err := client.Call[api.Instance](t.Context(), c, api.OpInstanceDescribe, api.Empty{})
+	if f := fault.From(err); f.Code != fault.ConfigInvalid || !strings.Contains(f.Message, "108 bytes") || !strings.Contains(f.Hint, "shorter") {
+		t.Errorf("%v (%s)", err, f.Hint)
 	}
 }
 

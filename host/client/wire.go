@@ -97,6 +97,10 @@ func (c *Client) undialled(ctx context.Context, op api.Op, err error) error {
 		return fault.Wrap(err, fault.Forbidden, "the daemon's socket belongs to another user").At(where).
 			Fix("run the command as the user that runs the daemon")
 	}
+	if c.opts.Socket != "" && errors.Is(err, syscall.EINVAL) { // the system's word for an address that does not fit
+		return fault.Wrap(err, fault.ConfigInvalid, "the socket's path has %d bytes, which is more than the system takes", len(where)).At(where).
+			Fix("choose a shorter state_dir, or name a shorter --socket")
+	}
 	return fault.Wrap(err, fault.Unavailable, "the daemon did not answer %s", op).At(where).Fix("run: drawspan doctor")
 }
 

@@ -286,7 +286,7 @@ func TestPluginsAreLockedWhereTheDeclaredRootIsNot(t *testing.T) {
 
 func TestDoctorWorksWithoutADaemon(t *testing.T) {
 	e, lib := pluginWorld(t)
-	e.env["DRAWSPAN_SOCKET"] = e.home + "/none"
+	e.env["DRAWSPAN_SOCKET"] = "/nowhere/none"
 	e.app.Doctor = func(_ context.Context, o DaemonOptions) []api.Check {
 		return []api.Check{{Group: "sandbox", Name: "launch", State: "fail", Detail: "no user namespaces", Fix: "sysctl -w user.max_user_namespaces=15000"},
 			{Group: "git", Name: "program", State: "ok", Detail: "git 2.47 " + strings.Join(o.Libexec, ",")}}
@@ -375,6 +375,7 @@ func TestALoopbackAddressNeedsItsToken(t *testing.T) {
 
 func TestAFixNamesTheConfigurationThatWasGiven(t *testing.T) {
 	e := newTerminal(t, nil)
+	e.home = "/nowhere" // below which a socket's path is short
 	e.write(t, "my files/bad.hcl", "version = 2\n")
 	if code := e.run(t, "run", "ls", "--config", "my files/bad.hcl"); code != fault.ExitUnreachable || !strings.Contains(e.err.String(), "fix: drawspan serve --config 'my files/bad.hcl'\n") {
 		t.Errorf("exit %d\n%s", code, e.err.String())

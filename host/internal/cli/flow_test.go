@@ -361,7 +361,7 @@ func TestCancelIsConfirmedOrSaysSo(t *testing.T) {
 
 func TestADaemonThatIsNotThereIsExit20(t *testing.T) {
 	e := newTerminal(t, nil)
-	e.env["DRAWSPAN_SOCKET"] = e.dir + "/none"
+	e.env["DRAWSPAN_SOCKET"] = "/nowhere/none"
 	for _, args := range [][]string{{"run", "ls"}, {"do", "x"}, {"step", "wait", stepID}, {"audit", "verify"}} {
 		if code := e.run(t, args...); code != 20 {
 			t.Errorf("%v: exit %d, want 20", args, code)
