@@ -17,9 +17,10 @@ import (
 func (s *shell) doctorCommand() *cobra.Command {
 	return s.leaf(leaf{
 		use: "doctor", short: "Try what drawspan needs of this machine, and say how to fix what is missing",
-		long: `Tries, rather than guesses: the configuration, the sandbox with a real launch, git, plugins and where
-they are looked for, state directory and socket, and the daemon's own checks when one runs. Needs no
-daemon. Exit 1 when something fails; warnings do not count.`,
+		long: `Tries, rather than guesses: the configuration, the sandbox with a real launch, and with one at the
+level of each sandbox that the configuration uses, git, plugins and where they are looked for, state
+directory and socket, and the daemon's own checks when one runs. Needs no daemon. Exit 1 when something
+fails; warnings do not count.`,
 		example: "drawspan doctor",
 		run: func(ctx context.Context, _ []string) error {
 			d := s.examine(ctx)

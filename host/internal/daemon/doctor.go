@@ -36,7 +36,7 @@ func Doctor(ctx context.Context, o Options) api.Doctor {
 		checks = append(checks, stateChecks(l)...)
 		checks = append(checks, workspaceChecks(ctx, o, l)...)
 	}
-	checks = append(checks, sandboxChecks(ctx, o)...)
+	checks = append(checks, sandboxChecks(ctx, o, l)...)
 	checks = append(checks, pluginChecks(o, l)...)
 	if l != nil {
 		checks = append(checks, executorChecks(ctx, o, l)...)
@@ -113,7 +113,7 @@ func workspaceChecks(ctx context.Context, o Options, l *loaded) []api.Check {
 	return checks
 }
 
-func sandboxChecks(ctx context.Context, o Options) []api.Check {
+func sandboxChecks(ctx context.Context, o Options, l *loaded) []api.Check {
 	launcher, err := findProgram(o.Libexec, LauncherName)
 	if err != nil {
 		return []api.Check{failed("sandbox", "launcher", err)}
@@ -132,7 +132,10 @@ func sandboxChecks(ctx context.Context, o Options) []api.Check {
 	for _, c := range box.Try(ctx) {
 		checks = append(checks, api.Check{Group: "sandbox", Name: c.Name, State: c.State, Detail: c.Detail, Fix: c.Fix})
 	}
-	return checks
+	if l == nil {
+		return checks
+	}
+	return append(checks, demandChecks(ctx, box, l)...)
 }
 
 func pluginChecks(o Options, l *loaded) []api.Check {

@@ -97,12 +97,27 @@ func (s *Sandbox) forget() {
 }
 
 func (s *Sandbox) trial(ctx context.Context, backend string) (spec.Enforced, error) {
-	p, err := s.launchTrial(ctx, Request{
-		Policy: &work.SandboxPolicy{
-			Name: "trial", Level: spec.LevelStrict, OnShortfall: "degrade", Floor: spec.LevelOff, Backend: backend,
-		},
-		Path: "/bin/sh", Argv: []string{"sh", "-c", "exit 42"},
+	return s.trialOf(ctx, &work.SandboxPolicy{
+		Name: "trial", Level: spec.LevelStrict, OnShortfall: "degrade", Floor: spec.LevelOff, Backend: backend,
 	})
+}
+
+// Gives tries whether this machine gives the level that a policy asks for, and says what it gives. Paths, limits
+// and credentials of the policy are not tried.
+func (s *Sandbox) Gives(ctx context.Context, p *work.SandboxPolicy) (level string, err error) {
+	tried := &work.SandboxPolicy{
+		Name: p.Name, Level: p.Level, OnShortfall: p.OnShortfall, Floor: p.Floor, Backend: p.Backend, Declared: p.Declared,
+	}
+	if p.Network.Mode == spec.NetworkHost {
+		tried.Network.Mode = p.Network.Mode
+	}
+	e, err := s.trialOf(ctx, tried)
+	return e.Enforced, err
+}
+
+// trialOf launches nothing of anybody's under a policy.
+func (s *Sandbox) trialOf(ctx context.Context, policy *work.SandboxPolicy) (spec.Enforced, error) {
+	p, err := s.launchTrial(ctx, Request{Policy: policy, Path: "/bin/sh", Argv: []string{"sh", "-c", "exit 42"}})
 	if err != nil {
 		return spec.Enforced{}, err
 	}
