@@ -100,12 +100,17 @@ type ruleView struct {
 	Declared  string   `json:"declared,omitempty"`
 }
 
-// view is a rule as it was declared.
+// view is a rule as it was declared, with the time that is in force where none was.
 func view(r work.GateRule) ruleView {
 	v := ruleView{
 		Name: r.Name, Validator: r.Validator, Builtin: r.Builtin, Config: r.Config, Needs: r.Needs, OnFail: r.OnFail, OnError: r.OnError,
-		Optional: r.Optional, Paths: r.Paths, Hold: r.Hold, Deadline: r.Deadline.String(), Default: r.Default, Timeout: r.Timeout.String(),
-		Retries: r.Retries, Declared: r.Declared,
+		Optional: r.Optional, Paths: r.Paths, Hold: r.Hold, Default: r.Default, Retries: r.Retries, Declared: r.Declared,
+	}
+	if r.Deadline > 0 {
+		v.Deadline = r.Deadline.String()
+	}
+	if r.Validator != "" {
+		v.Timeout = within(r).String()
 	}
 	if r.When != nil {
 		v.When = r.When.Text

@@ -279,6 +279,31 @@ func TestATimeThatIsOverIsSaidWhoeversClockWasFirst(t *testing.T) {
 	}
 }
 
+// A gate has the time that it declares, at most its sandbox's, and the sandbox's where it declares none.
+func TestS75_ASandboxesTimeEndsAnEvaluation(t *testing.T) {
+	for _, row := range []struct {
+		declared, wall time.Duration
+		want           string
+	}{
+		{0, 2 * time.Minute, "2m0s"}, {0, 2 * time.Hour, "2h0m0s"}, {time.Minute, 2 * time.Minute, "1m0s"},
+		{time.Hour, 2 * time.Minute, "2m0s"}, {0, 0, "30m0s"}, {time.Hour, 0, "1h0m0s"},
+	} {
+		b := newBench(t)
+		b.plugins.plays["g"] = []play{func(ctx context.Context, _ Launch, _ sdk.Check, _ func(string, []byte) error) (sdk.Verdict, error) {
+			end, _ := ctx.Deadline()
+			if left := time.Until(end); left.Round(time.Minute).String() != row.want {
+				t.Errorf("%s of %s: %s are left, want %s", row.declared, row.wall, left, row.want)
+			}
+			return sdk.Verdict{Outcome: sdk.Pass}, nil
+		}}
+		r := rule("g")
+		r.Timeout, r.Sandbox = row.declared, &work.SandboxPolicy{Name: "box", Wall: row.wall}
+		if gates, stands := b.judge(b.subject(r)); stands != gate.Passed || !strings.Contains(gates["g"].Rule, `"timeout":"`+row.want+`"`) {
+			t.Errorf("%v, %s", stands, gates["g"].Rule)
+		}
+	}
+}
+
 func TestACancelLeavesWhatWasNotEvaluatedPending(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -37,12 +38,18 @@ func (t *sitting) evaluate(ctx, record context.Context, rule work.GateRule, fact
 	}
 }
 
+// within is the time of one evaluation: the rule's, at most its sandbox's.
+func within(rule work.GateRule) time.Duration {
+	limit := cmp.Or(rule.Timeout, defaultTimeout)
+	if box := rule.Sandbox; box != nil && box.Wall > 0 && (rule.Timeout <= 0 || box.Wall < limit) {
+		limit = box.Wall
+	}
+	return limit
+}
+
 // try is one evaluation. Whatever goes wrong becomes a recorded error, which is never a pass.
 func (t *sitting) try(ctx context.Context, rule work.GateRule, facts work.Facts) (work.Validation, []work.Mutation) {
-	timeout := rule.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
-	}
+	timeout := within(rule)
 	began := t.p.now()
 	late := fault.New(fault.PluginUnresponsive, "the validator was stopped after %s", timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
