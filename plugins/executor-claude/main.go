@@ -39,7 +39,7 @@ var manifest = sdk.Manifest{
 		{Name: "env", Type: sdk.TypeMapString, Doc: "variables for Claude Code"},
 	},
 	Programs: []sdk.Program{{
-		Name: "claude", Tested: ">=2.1.190 <2.2.0", Install: "npm install -g @anthropic-ai/claude-code",
+		Name: "claude", Tested: ">=2.1.190 <2.2.0", Install: "npm install -g @anthropic-ai/claude-code@2.1.197",
 	}},
 }
 

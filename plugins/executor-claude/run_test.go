@@ -358,7 +358,7 @@ func TestWithoutAProgramTheAttemptSaysWhatToInstall(t *testing.T) {
 	h := sdktest.Serve(t, manifest, claude{})
 	h.Configure(t, nil)
 	r, err := h.Execute(t, sdk.Attempt{ID: "att_1", Tree: t.TempDir()})
-	if err != nil || !r.Failed || r.Class != "policy" || !strings.Contains(r.Message, "npm install -g @anthropic-ai/claude-code") {
+	if err != nil || !r.Failed || r.Class != "policy" || !strings.Contains(r.Message, "npm install -g @anthropic-ai/claude-code@") {
 		t.Errorf("result %+v, %v", r, err)
 	}
 	t.Setenv("ANTHROPIC_API_KEY", "k")

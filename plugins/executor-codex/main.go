@@ -43,7 +43,7 @@ var manifest = sdk.Manifest{
 		{Name: "mode", Type: sdk.TypeString, Doc: "how Codex is driven: auto (default), app-server, or exec, which never asks"},
 		{Name: "sandbox", Type: sdk.TypeString, Doc: "which side confines commands: host (default, Codex's own sandbox is off), or Codex's own as well: workspace-write, read-only; those need the back-end native or bwrap"},
 	},
-	Programs: []sdk.Program{{Name: "codex", Tested: ">=0.166.0 <0.170.0", Install: "npm install -g @openai/codex"}},
+	Programs: []sdk.Program{{Name: "codex", Tested: ">=0.166.0 <0.170.0", Install: "npm install -g @openai/codex@0.169.0"}},
 }
 
 func main() { plugin.Serve(manifest, codex{}) }

@@ -340,7 +340,7 @@ func TestWhatIsMissingIsSaidWithWhatHelps(t *testing.T) {
 	program := self(t, "all")
 	t.Setenv("OPENAI_API_KEY", "")
 	t.Setenv("CODEX_API_KEY", "")
-	if f := run(sdk.Attempt{Gateway: gateway}); f.Class != "policy" || !strings.Contains(f.Message, "npm install -g @openai/codex") {
+	if f := run(sdk.Attempt{Gateway: gateway}); f.Class != "policy" || !strings.Contains(f.Message, "npm install -g @openai/codex@") {
 		t.Errorf("no program: %v", f)
 	}
 	if f := run(sdk.Attempt{Program: program}); f.Class != "auth" || !strings.Contains(f.Message, "gateway") {

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -187,6 +188,45 @@ func TestDecisionsAreOnePageWithContextChoiceAndPrice(t *testing.T) {
 		}
 		if n := strings.Count(text, "\n"); n > 70 {
 			t.Errorf("%s has %d lines: a decision is one page", base, n)
+		}
+	}
+}
+
+// A plugin tells how its program is installed in the version that it was tried with: a newer one is another program.
+func TestAgentsAreToldToBeInstalledAsTheyWereTried(t *testing.T) {
+	install := regexp.MustCompile(`"npm install -g ([^" ]+)"`)
+	tried := map[string]bool{}
+	root := os.DirFS(house(t))
+	pinned, err := fs.Glob(root, "scripts/agents.d/*/package.json")
+	if err != nil || len(pinned) == 0 {
+		t.Fatalf("no versions: %v", err)
+	}
+	for _, path := range pinned {
+		var want struct{ Dependencies map[string]string }
+		if err := json.Unmarshal([]byte(read(t, path)), &want); err != nil || len(want.Dependencies) != 1 {
+			t.Fatalf("%s: %v, %v", path, want.Dependencies, err)
+		}
+		for name, version := range want.Dependencies {
+			tried[name+"@"+version] = false
+		}
+	}
+	for _, glob := range []string{"plugins/*/main.go", "plugins/*/profiles/*.json"} {
+		files, err := fs.Glob(root, glob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range files {
+			for _, told := range install.FindAllStringSubmatch(read(t, path), -1) {
+				if _, ok := tried[told[1]]; !ok {
+					t.Errorf("%s tells to install %s; scripts/agents.d has another version", path, told[1])
+				}
+				tried[told[1]] = true
+			}
+		}
+	}
+	for program, told := range tried {
+		if !told {
+			t.Errorf("no plugin tells to install %s", program)
 		}
 	}
 }
