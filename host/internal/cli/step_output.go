@@ -108,6 +108,7 @@ type logOptions struct {
 	stream string
 	events bool
 	agent  bool // the executor drives a program: lines of JSON on its standard output are a protocol
+	live   bool // the attempt had not ended when it was looked at
 }
 
 func (s *shell) stepLogs() *cobra.Command {
@@ -146,7 +147,7 @@ are. What the executor writes is its claim, not evidence.`,
 			if err != nil {
 				return err
 			}
-			o.agent = drivesProgram(a)
+			o.agent, o.live = drivesProgram(a), a.State != "ended"
 			return s.logs(ctx, c, id, o)
 		},
 	})
@@ -175,12 +176,31 @@ func (s *shell) logs(ctx context.Context, c *client.Client, id string, o logOpti
 			}
 		}
 		if err == io.EOF {
+			s.sayIfSilent(&out, id)
 			return out.end()
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// sayIfSilent says that there was nothing to print: an empty answer looks like a fault of the command.
+func (s *shell) sayIfSilent(p *logPrinter, id string) {
+	if p.wrote {
+		return
+	}
+	text := "attempt " + id + " wrote nothing"
+	if p.o.stream != "" {
+		text += " to " + p.o.stream
+	}
+	switch {
+	case p.o.live && !p.o.follow:
+		text += " so far; go on with it: " + s.talk.command("drawspan attempt logs "+id+" --follow")
+	case !p.o.events:
+		text += "; what it did: " + s.talk.command("drawspan attempt logs "+id+" --events")
+	}
+	s.say(text)
 }
 
 // logDocument is the whole stream as one document.
@@ -206,6 +226,7 @@ type logPrinter struct {
 	s     *shell
 	o     logOptions
 	clean *term.Cleaner
+	wrote bool // anything
 	cut   bool // the last piece of a protocol ended inside of a line
 }
 
@@ -213,6 +234,7 @@ func (p *logPrinter) line(line []byte) error {
 	l, d, ok := parseStream(line)
 	switch {
 	case p.s.g.jsonl:
+		p.wrote = true
 		_, err := p.s.io.Out.Write(append(escaped(bytes.TrimSpace(line)), '\n'))
 		return written(err)
 	case !ok:
@@ -249,6 +271,7 @@ func (p *logPrinter) spoken(d streamData) bool {
 }
 
 func (p *logPrinter) bytes(text string) error {
+	p.wrote = p.wrote || text != ""
 	if !p.s.out.profile.TTY {
 		_, err := io.WriteString(p.s.io.Out, text)
 		return written(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -284,6 +285,31 @@ func TestLogsFollowUntilTheAttemptEnds(t *testing.T) {
 	}
 	if code := newTerminal(t, d).run(t, "step", "logs", stepID, "--stream", "both"); code != 2 {
 		t.Errorf("a wrong stream: exit %d", code)
+	}
+}
+
+func TestLogsOfASilentExecutorSaySoBesideTheOutput(t *testing.T) {
+	const started = `{"v":1,"seq":1,"type":"tool.started","data":{"kind":"execute","title":"go test"}}` + "\n"
+	for _, tt := range []struct {
+		state, stream string
+		flags         []string
+		want          string
+	}{
+		{"ended", started, nil, "attempt " + attID + " wrote nothing; what it did: drawspan attempt logs " + attID + " --events\n"},
+		{"ended", "", []string{"--events"}, "attempt " + attID + " wrote nothing\n"},
+		{"ended", started, []string{"--stream", "stderr"}, "attempt " + attID + " wrote nothing to stderr; what it did: drawspan attempt logs " + attID + " --events\n"},
+		{"running", started, nil, "attempt " + attID + " wrote nothing so far; go on with it: drawspan attempt logs " + attID + " --follow\n"},
+		{"ended", started, []string{"--jsonl"}, ""},
+		{"ended", started, []string{"-q"}, ""},
+	} {
+		d := stage(t, false)
+		d.on(api.OpAttemptGet, func(any) (any, error) { return api.Attempt{ID: attID, State: tt.state}, nil })
+		d.on(api.OpAttemptStream, func(any) (any, error) { return tt.stream, nil })
+		e := newTerminal(t, d)
+		code := e.run(t, append([]string{"attempt", "logs", attID}, tt.flags...)...)
+		if code != 0 || e.err.String() != tt.want || !slices.Contains(tt.flags, "--jsonl") && e.out.String() != "" {
+			t.Errorf("%s %v: exit %d, said %q, wrote %q, want %q", tt.state, tt.flags, code, e.err.String(), e.out.String(), tt.want)
+		}
 	}
 }
 
