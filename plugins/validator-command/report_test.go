@@ -263,7 +263,7 @@ func TestAMessageQuotesWhatGoTestSaidAndNotItsJSON(t *testing.T) {
 		"a limit that is missed": {[]string{event("run", "TestA", ""), event("pass", "TestA", ""), event("output", "", "coverage: 10%\n"), pass}, "coverage: 10%\n"},
 		"nothing but noise":      {[]string{event("run", "TestA", ""), event("pass", "TestA", ""), pass}, "noise"},
 		"what is no JSON":        {[]string{"go: no such tool", ""}, "go: no such tool\n"},
-		"a flood":                {[]string{event("output", "", strings.Repeat("x", maxLine-200)+"\n"), event("output", "", "the end\n"), pass}, "x\nthe end\n"},
+		"a flood":                {[]string{event("output", "", strings.Repeat("x", maxLine-200)+"\n"), event("output", "", "the end\n"), pass}, "\nthe end\n"},
 	} {
 		if v := goEvents(t, 1, "", c.lines...); v.Outcome != sdk.Fail || !strings.Contains(v.Message+"\n", c.want) || strings.Contains(v.Message, "{") || len(v.Message) > 2*maxWords {
 			t.Errorf("%s: %s with %q, want %q", name, v.Outcome, v.Message, c.want)
