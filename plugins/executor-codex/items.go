@@ -240,7 +240,7 @@ func (t *teller) completed(i *item, parent string) bool {
 	case "enteredReviewMode", "exitedReviewMode":
 		t.Event(sdk.EventModeChanged, i.id(), parent, map[string]string{"mode": i.kind()})
 	case "todoList":
-		t.todo(i.raw[20])
+		t.checklist(i.raw[20])
 	default:
 		return false
 	}
@@ -288,7 +288,7 @@ func (t *teller) plan(list []byte) {
 	t.Plan(p)
 }
 
-func (t *teller) todo(list []byte) {
+func (t *teller) checklist(list []byte) {
 	var p sdk.Plan
 	agent.Each(list, func(entry []byte) {
 		var m [2][]byte

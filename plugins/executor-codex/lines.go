@@ -56,7 +56,7 @@ func (p *printed) known(kind string, m [6][]byte) bool {
 func (p *printed) item(kind string, i *item) bool {
 	switch {
 	case i.kind() == "todoList":
-		p.todo(i.raw[20])
+		p.checklist(i.raw[20])
 		return true
 	case kind == "item.completed":
 		return p.completed(i, "")

@@ -41,10 +41,10 @@ func linksOf(changes []sdk.Change) links {
 // directory, since it could be a link. A link over one that was there before goes where that one went.
 func (l links) leadsOut(link string) bool {
 	at, hops := segments(path.Dir(link)), 0
-	todo, ok := l.follow(link, &hops)
-	for ok && len(todo) > 0 {
-		next := todo[0]
-		todo = todo[1:]
+	ahead, ok := l.follow(link, &hops)
+	for ok && len(ahead) > 0 {
+		next := ahead[0]
+		ahead = ahead[1:]
 		if next == ".." {
 			if len(at) == 0 || !l.directories[strings.Join(at, "/")] {
 				return true
@@ -57,7 +57,7 @@ func (l links) leadsOut(link string) bool {
 		if _, is := l.targets[name]; is {
 			var more []string
 			more, ok = l.follow(name, &hops)
-			at, todo = at[:len(at)-1], append(more, todo...)
+			at, ahead = at[:len(at)-1], append(more, ahead...)
 		}
 	}
 	return !ok

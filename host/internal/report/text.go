@@ -33,8 +33,8 @@ func Text(d *Document, paint func(word, shown string) string) []byte {
 		b.WriteString(paint(label, fmt.Sprintf("%-4s", strings.ToUpper(label))) + gateText(g, width))
 	}
 	fmt.Fprintf(&b, "%s\n", total(d))
-	if todo := next(d); todo != "" {
-		fmt.Fprintf(&b, "next: %s\n", todo)
+	if command := next(d); command != "" {
+		fmt.Fprintf(&b, "next: %s\n", command)
 	}
 	if d.Timing.Record != "" {
 		fmt.Fprintf(&b, "record: %s\n", spoken(d.Timing.Record, maxPath))
