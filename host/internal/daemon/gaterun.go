@@ -402,7 +402,7 @@ func (g *gateRun) judge(ctx context.Context, l *loaded, ws *work.Workspace) (*re
 	g.closers = append(g.closers, func(ctx context.Context) error { g.panel.Release(ctx); return nil })
 	return gaterun.Judge(ctx, gaterun.Options{
 		Record: record, Repo: repository{g.repo, g.facts}, Trees: sealer{g, ws}, Artifacts: artifactsPort{g.artifacts, g.vault}, Now: time.Now, Panel: g.panel,
-		Actor: work.Actor{Kind: "operator", ID: fmt.Sprintf("uid:%d", g.opt.UID)},
+		Reuses: results != nil && !ws.Provision.Any(), Actor: work.Actor{Kind: "operator", ID: fmt.Sprintf("uid:%d", g.opt.UID)},
 	}, ask)
 }
 

@@ -98,18 +98,29 @@ type sealed struct {
 	attempt, base, head string
 	id                  string
 
-	mu    sync.Mutex
-	tree  *worktree.Tree // nil: nobody has looked at it
-	git   *panel.Git     // nil: no validator has
-	place provision.Place
+	mu     sync.Mutex
+	tree   *worktree.Tree // nil: nobody has looked at it
+	git    *panel.Git     // nil: no validator has
+	place  provision.Place
+	failed error // of the first who looked
 }
 
 // laid is the tree on disk. The caller has the lock.
 func (s *sealed) laid(ctx context.Context) (_ *worktree.Tree, err error) {
-	if s.tree == nil {
-		s.tree, err = s.g.repo.Checkout(ctx, s.attempt, s.head, provisionOf(s.ws))
+	if s.tree != nil || s.failed != nil {
+		return s.tree, s.failed
+	}
+	if s.tree, err = s.g.repo.Checkout(ctx, s.attempt, s.head, provisionOf(s.ws)); ctx.Err() == nil {
+		s.failed = err // and not that one gate's time was over
 	}
 	return s.tree, err
+}
+
+// Failed is why there is no tree for those who looked.
+func (s *sealed) Failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
 }
 
 // furnish makes the tree one that validators can open.

@@ -385,3 +385,23 @@ func FuzzDetect(f *testing.F) {
 		}
 	})
 }
+
+// A tree is made beforehand where a validator is sure to open it. Results at hand spare it, of pure validators only.
+func TestATreeIsMadeForThoseWhoOpenIt(t *testing.T) {
+	fed, pure, other := work.GateRule{Validator: "diff", Resident: true}, work.GateRule{Validator: "license", Pure: true}, work.GateRule{Validator: "command"}
+	for _, row := range []struct {
+		rules  []work.GateRule
+		reuses bool
+		want   bool
+	}{
+		{[]work.GateRule{fed, {Builtin: true, Validator: "real-executor"}, {}}, false, false},
+		{[]work.GateRule{fed, pure}, false, true},
+		{[]work.GateRule{fed, pure}, true, false},
+		{[]work.GateRule{pure, other}, true, true},
+	} {
+		j := &judgement{Options: Options{Reuses: row.reuses}, rules: row.rules}
+		if got := j.opened(); got != row.want {
+			t.Errorf("%+v, results at hand %v: %v", row.rules, row.reuses, got)
+		}
+	}
+}

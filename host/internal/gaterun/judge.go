@@ -46,6 +46,7 @@ type Sealed interface {
 	Path() string // "" while there is none
 	TreeID() string
 	Patch(ctx context.Context, paths []string, limit int64) (patch []byte, cut bool, err error)
+	Failed() error // why the tree could not be made for somebody who looked
 }
 
 // Options are the rooms that a run needs.
@@ -57,6 +58,7 @@ type Options struct {
 	Artifacts panel.Artifacts
 	Actor     work.Actor
 	Now       func() time.Time
+	Reuses    bool // results of pure validators may be at hand, so that nobody opens the tree for them
 }
 
 // Ask is what is to be judged, and by what.
@@ -161,15 +163,17 @@ func (j *judgement) open(ctx context.Context) error {
 	return j.move(ctx, work.MoveAttempt{To: work.AttemptPreparing, Base: r.Base, Start: r.Head})
 }
 
-// opened reports whether a validator opens the tree. One that stays alive is fed with data and sees none.
-func opened(rules []work.GateRule) bool {
-	return slices.ContainsFunc(rules, func(r work.GateRule) bool { return r.Validator != "" && !r.Builtin && !r.Resident })
+// opened reports whether a validator is sure to open the tree. One that stays alive is fed with data and sees none.
+func (j *judgement) opened() bool {
+	return slices.ContainsFunc(j.rules, func(r work.GateRule) bool {
+		return r.Validator != "" && !r.Builtin && !r.Resident && !(r.Pure && j.Reuses)
+	})
 }
 
 // evaluate seals the head's tree and has the gates decided.
 func (j *judgement) evaluate(ctx context.Context) error {
 	r := j.ask.Range
-	tree, err := j.Trees.Seal(ctx, j.attempt, r.Base, r.Head, opened(j.rules))
+	tree, err := j.Trees.Seal(ctx, j.attempt, r.Base, r.Head, j.opened())
 	if err != nil {
 		return err
 	}
@@ -190,6 +194,9 @@ func (j *judgement) evaluate(ctx context.Context) error {
 		}
 	}
 	if err := j.Panel.Evaluate(ctx, s); err != nil {
+		return err
+	}
+	if err := tree.Failed(); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
