@@ -120,7 +120,7 @@ func locateGit(o Options) (string, error) {
 }
 
 // guards come first on every command line. They close the ways in which configuration makes git run or
-// read something; configuration given here wins over every file.
+// read something; configuration given here wins over every file. A large checkout writes with two hands.
 var guards = []string{
 	"--no-pager", "--no-replace-objects",
 	"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.attributesFile=/dev/null",
@@ -132,7 +132,7 @@ var guards = []string{
 	"-c", "submodule.recurse=false", "-c", "diff.ignoreSubmodules=none", "-c", "protocol.allow=never",
 	"-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "credential.helper=",
 	"-c", "safe.bareRepository=explicit", "-c", "commit.gpgSign=false", "-c", "advice.addEmbeddedRepo=false",
-	"-c", "advice.graftFileDeprecated=false",
+	"-c", "advice.graftFileDeprecated=false", "-c", "checkout.workers=2",
 }
 
 const (
