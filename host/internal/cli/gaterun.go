@@ -176,12 +176,14 @@ func (s *shell) deliver(doc *report.Document, sinks []sink, ci gaterun.CI) error
 			return err
 		}
 		if k.file != "" {
-			err = replace(k.file, body)
-		} else {
-			s.told = s.told || k.format == "json"
-			_, err = s.io.Out.Write(body)
+			if err := replace(k.file, body); err != nil {
+				return fault.Wrap(err, fault.InvalidRequest, "the %s report cannot be written: %v", k.format, err).At(k.file).
+					Fix("name a file in a directory that you may write to")
+			}
+			continue
 		}
-		if err != nil {
+		s.told = s.told || k.format == "json"
+		if _, err := s.io.Out.Write(body); err != nil {
 			return written(err)
 		}
 	}
