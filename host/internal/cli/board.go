@@ -102,7 +102,7 @@ func (b *board) tree(l look, now time.Time) term.Node {
 }
 
 func (b *board) stepNode(l look, s api.Step, now time.Time) term.Node {
-	n := term.Node{Text: join(l.state(s.State), l.strong(fmt.Sprintf("step %d", s.Ix)), term.Line(s.Executor),
+	n := term.Node{Text: join(l.state(s.State), l.strong(fmtStep(s)), term.Line(s.Executor),
 		l.simulated(simulated(s)), b.elapsed(s, now), l.quote(s.Text))}
 	if why := reasonOf(s); why != "" {
 		n.Notes = append(n.Notes, why)

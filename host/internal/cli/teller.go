@@ -102,7 +102,7 @@ func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 // when it has settled, first otherwise.
 func (t *teller) step(b *board, s api.Step, at time.Time) []string {
 	var own, inner []string
-	own = t.change(at, s.ID, s.State, join(fmt.Sprintf("step %d", s.Ix), t.state(s.State),
+	own = t.change(at, s.ID, s.State, join(fmtStep(s), t.state(s.State),
 		term.Line(s.Executor), t.simulated(simulated(s)), b.elapsed(s, at), firstLine(s.Reason)))
 	if a := s.Attempt; a != nil {
 		if a.State == stateEnded {
@@ -119,7 +119,7 @@ func (t *teller) step(b *board, s api.Step, at time.Time) []string {
 		inner = append(inner, t.change(at, g.ID, g.Verdict, fmt.Sprintf("step %d  ", s.Ix)+gateNode(t.look, g).Text)...)
 	}
 	for _, a := range s.Approvals {
-		inner = append(inner, t.change(at, a.ID, a.State, join(fmt.Sprintf("step %d", s.Ix), approvalNode(t.look, a, at).Text,
+		inner = append(inner, t.change(at, a.ID, a.State, join(fmtStep(s), approvalNode(t.look, a, at).Text,
 			strings.Join(answerCommands(t.look, a), " | ")))...)
 	}
 	if settled(s.State) {
@@ -137,7 +137,7 @@ func (t *teller) attemptLine(s api.Step, a api.Attempt, word string) string {
 	if d, ok := deathOf(&a); ok && word == outcomeStopped && a.Outcome == word {
 		proof = t.proof(d)
 	}
-	return join(fmt.Sprintf("step %d", s.Ix), fmt.Sprintf("attempt %d", a.N), t.state(word), t.simulated(a.Simulated || s.Simulated), detail, proof)
+	return join(fmtStep(s), fmt.Sprintf("attempt %d", a.N), t.state(word), t.simulated(a.Simulated || s.Simulated), detail, proof)
 }
 
 // preparation tells what the preparation of an attempt's tree is at, before its executor and before gates.
@@ -156,7 +156,7 @@ func (t *teller) heartbeat(b *board, now time.Time) string {
 		if s.Attempt == nil || settled(s.State) {
 			continue
 		}
-		line = join(line, fmt.Sprintf("step %d", s.Ix), t.state(s.Attempt.State))
+		line = join(line, fmtStep(s), t.state(s.Attempt.State))
 		if act, ok := b.activity[s.Attempt.ID]; ok {
 			line = join(line, "last activity: "+term.Cut(act.Text, 80))
 		}

@@ -35,7 +35,7 @@ type Panel interface {
 	Evaluate(ctx context.Context, s *panel.Subject) error
 }
 
-// Trees makes the sealed tree of the head for one attempt: at once where a gate opens it, else when somebody looks.
+// Trees makes the sealed tree of the head for one attempt: at once where a gate is sure to open it, else when one looks.
 type Trees interface {
 	Seal(ctx context.Context, attemptID, base, head string, opened bool) (Sealed, error)
 }
